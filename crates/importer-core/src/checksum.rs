@@ -1,0 +1,472 @@
+//! The checksums of a receipt; their rules are told at [`Checksums`].
+
+use std::{cmp::Ordering, collections::BTreeMap, io};
+
+use sha2::{Digest, Sha256};
+use spill_sort::{Record, Sorter, SorterOptions};
+use tracker_model::{Error, ErrorKind, PointBatch, Result, SeriesKey, Value, Values};
+
+use crate::{Checksums, receipt::SeriesChecksum};
+
+/// Points of one series that are sorted in memory; more are spilled to temporary files.
+const IN_MEMORY: usize = if cfg!(test) { 1 << 13 } else { 1 << 17 };
+/// Bytes that the sorting of more takes.
+const SPILL_BYTES: usize = if cfg!(test) { 1 << 16 } else { 12 << 20 };
+/// Bytes that are hashed at once.
+const BLOCK: usize = 32 * 1024;
+
+/// The checksum over key-value pairs.
+pub fn key_value_checksum<K: AsRef<str>, V: AsRef<str>>(
+    pairs: impl IntoIterator<Item = (K, V)>,
+) -> String {
+    lines_checksum(
+        pairs
+            .into_iter()
+            .map(|(k, v)| format!("{}\t{}\n", escape(k.as_ref()), escape(v.as_ref()))),
+    )
+}
+
+/// The checksum over lines, which are sorted first.
+pub(crate) fn lines_checksum(lines: impl IntoIterator<Item = String>) -> String {
+    let mut lines: Vec<String> = lines.into_iter().collect();
+    lines.sort_unstable();
+    let mut hash = Sha256::new();
+    for line in lines {
+        hash.update(line.as_bytes());
+    }
+    hex::encode(hash.finalize())
+}
+
+pub(crate) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Computes [`Checksums::points_sha`] and those of the series, in bounded memory.
+///
+/// The series come one after the other, in byte order of their keys.
+pub struct PointsChecksum {
+    run: Sha256,
+    points: u64,
+    series: BTreeMap<SeriesKey, SeriesChecksum>,
+    current: Option<Lines>,
+    /// All lines of all series, from the moment that a key was met whose lines do not sort as the
+    /// keys do: one with a character up to the tab.
+    odd: Option<Odd>,
+}
+
+impl std::fmt::Debug for PointsChecksum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PointsChecksum")
+            .field("points", &self.points)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for PointsChecksum {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PointsChecksum {
+    /// No points yet.
+    pub fn new() -> Self {
+        Self {
+            run: Sha256::new(),
+            points: 0,
+            series: BTreeMap::new(),
+            current: None,
+            odd: None,
+        }
+    }
+
+    /// Like [`PointsChecksum::new`], for a run some of whose keys may hold characters up to the
+    /// tab, so that lines do not sort as keys do.
+    pub fn for_keys<'a>(keys: impl IntoIterator<Item = &'a SeriesKey>) -> Self {
+        let odd = keys
+            .into_iter()
+            .any(|k| k.as_str().bytes().any(|b| b <= b'\t'));
+        Self {
+            odd: odd.then(odd_lines),
+            ..Self::new()
+        }
+    }
+
+    /// The next points.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the series do not come in order; `StorageFull` or `Unavailable` if
+    /// temporary files cannot be written.
+    pub fn update(&mut self, batch: &PointBatch) -> Result<()> {
+        if self.current.as_ref().is_none_or(|c| c.key != batch.key) {
+            self.end_series()?;
+            if self
+                .series
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= batch.key)
+            {
+                return Err(Error::invalid(format!(
+                    "the series {:?} came out of order",
+                    batch.key
+                )));
+            }
+            self.current = Some(Lines::new(batch.key.clone()));
+        }
+        if let Some(lines) = &mut self.current {
+            lines.push(batch).map_err(spill_error)?;
+        }
+        Ok(())
+    }
+
+    fn end_series(&mut self) -> Result<()> {
+        let Some(lines) = self.current.take() else {
+            return Ok(());
+        };
+        let key = lines.key.clone();
+        let (mut hash, mut n) = (Sha256::new(), 0);
+        let (run, odd) = (&mut self.run, &mut self.odd);
+        lines
+            .for_each_sorted(if odd.is_some() { 0 } else { BLOCK }, |block, count| {
+                n += count;
+                hash.update(block);
+                match odd {
+                    Some(odd) => odd.push(block.to_vec()),
+                    None => {
+                        run.update(block);
+                        Ok(())
+                    }
+                }
+            })
+            .map_err(spill_error)?;
+        self.points += n;
+        self.series.insert(
+            key,
+            SeriesChecksum {
+                n,
+                sha: hex::encode(hash.finalize()),
+            },
+        );
+        Ok(())
+    }
+
+    /// The checksums of the points; the other fields are empty.
+    ///
+    /// # Errors
+    /// As those of [`PointsChecksum::update`].
+    pub fn finish(mut self) -> Result<Checksums> {
+        self.end_series()?;
+        if let Some(odd) = self.odd.take() {
+            for line in odd.finish().map_err(spill_error)? {
+                self.run.update(line.map_err(spill_error)?);
+            }
+        }
+        Ok(Checksums {
+            points: self.points,
+            points_sha: hex::encode(self.run.finalize()),
+            series: self.series,
+            ..Checksums::default()
+        })
+    }
+}
+
+fn spill_error(e: io::Error) -> Error {
+    let kind = if e.kind() == io::ErrorKind::StorageFull {
+        ErrorKind::StorageFull
+    } else {
+        ErrorKind::Unavailable
+    };
+    Error::new(
+        kind,
+        format!("sort the points of a series in temporary files: {e}"),
+    )
+    .with_hint("set TMPDIR to a folder with more space")
+    .with_source(e)
+}
+
+/// A point as its line says it.
+#[derive(Debug, Clone, PartialEq)]
+struct Point {
+    step: i64,
+    ms: Option<i64>,
+    sub_ns: u32,
+    value: Text,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Text {
+    Bits(u64),
+    Json(String),
+}
+
+/// A number such that numbers of decimal numbers, each followed by a tab, order as those texts do.
+fn decimal_rank(n: i64) -> u128 {
+    let magnitude = n.unsigned_abs();
+    let digits = magnitude.checked_ilog10().unwrap_or(0) + 1;
+    let scaled = u128::from(magnitude) * 10u128.pow(19 - digits.min(19));
+    (u128::from(n >= 0) << 80) | (scaled << 8) | u128::from(digits)
+}
+
+fn compare(a: &Point, b: &Point) -> Ordering {
+    if a.step != b.step {
+        return decimal_rank(a.step).cmp(&decimal_rank(b.step));
+    }
+    compare_rest(a, b)
+}
+
+fn compare_rest(a: &Point, b: &Point) -> Ordering {
+    let (x, y) = ((a.ms, a.sub_ns), (b.ms, b.sub_ns));
+    if x != y {
+        // Rare enough to compare as texts: "." of a fraction sorts behind the tab, before digits.
+        let time = |p: &Point| {
+            let mut out = Vec::with_capacity(32);
+            push_time(&mut out, p);
+            out.push(b'\t');
+            out
+        };
+        return match (a.ms, b.ms, a.sub_ns | b.sub_ns) {
+            (Some(x), Some(y), 0) => decimal_rank(x).cmp(&decimal_rank(y)),
+            _ => time(a).cmp(&time(b)),
+        };
+    }
+    match (&a.value, &b.value) {
+        (Text::Bits(x), Text::Bits(y)) => x.cmp(y),
+        (Text::Json(x), Text::Json(y)) => x
+            .as_bytes()
+            .iter()
+            .chain(b"\n")
+            .cmp(y.as_bytes().iter().chain(b"\n")),
+        _ => {
+            let text = |p: &Point| {
+                let mut out = Vec::new();
+                push_value(&mut out, &p.value);
+                out.push(b'\n');
+                out
+            };
+            text(a).cmp(&text(b))
+        }
+    }
+}
+
+fn push_time(out: &mut Vec<u8>, p: &Point) {
+    if let Some(ms) = p.ms {
+        out.extend_from_slice(itoa::Buffer::new().format(ms).as_bytes());
+    }
+    if p.sub_ns != 0 {
+        out.extend_from_slice(format!(".{:06}", p.sub_ns).as_bytes());
+    }
+}
+
+fn push_value(out: &mut Vec<u8>, value: &Text) {
+    match value {
+        Text::Bits(bits) => {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            for shift in (0..16).rev() {
+                let nibble = usize::try_from((bits >> (shift * 4)) & 15).unwrap_or(0);
+                out.extend(HEX.get(nibble));
+            }
+        }
+        Text::Json(text) => out.extend_from_slice(text.as_bytes()),
+    }
+}
+
+fn double_bits(x: f64) -> u64 {
+    if x.is_nan() {
+        0x7ff8_0000_0000_0000
+    } else {
+        x.to_bits()
+    }
+}
+
+type Spilled = Sorter<Point, fn(&Point, &Point) -> Ordering>;
+
+/// The points of one series, on their way to be sorted.
+struct Lines {
+    key: SeriesKey,
+    points: Vec<(u128, Point)>,
+    spilled: Option<Spilled>,
+}
+
+impl Lines {
+    fn new(key: SeriesKey) -> Self {
+        Self {
+            key,
+            points: Vec::new(),
+            spilled: None,
+        }
+    }
+
+    fn push(&mut self, batch: &PointBatch) -> io::Result<()> {
+        for (i, step) in batch.steps.iter().enumerate() {
+            let value = match &batch.values {
+                Values::F64(v) => Text::Bits(double_bits(v.get(i).copied().unwrap_or_default())),
+                other => Text::Json(match other.get(i) {
+                    Some(Value::Json(text)) => text,
+                    Some(value) => value.to_json().to_string(),
+                    None => String::new(),
+                }),
+            };
+            let time = batch.times.as_ref().map(|t| t.get(i));
+            let point = Point {
+                step: *step,
+                ms: time.map(|t| t.as_millis()),
+                sub_ns: time.map_or(0, |t| t.sub_nanos()),
+                value,
+            };
+            match &mut self.spilled {
+                Some(sorter) => sorter.push(point)?,
+                None => {
+                    self.points.push((decimal_rank(point.step), point));
+                    if self.points.len() >= IN_MEMORY {
+                        self.spill()?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn spill(&mut self) -> io::Result<()> {
+        let options = SorterOptions::default().with_memory_bytes(SPILL_BYTES);
+        let mut sorter = Sorter::new(options, compare as fn(&Point, &Point) -> Ordering);
+        for (_, point) in std::mem::take(&mut self.points) {
+            sorter.push(point)?;
+        }
+        self.spilled = Some(sorter);
+        Ok(())
+    }
+
+    /// Gives the lines in order, in blocks of whole lines that end after `size` bytes, with the
+    /// number of lines in each.
+    fn for_each_sorted(
+        mut self,
+        size: usize,
+        mut each: impl FnMut(&[u8], u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut block = Vec::with_capacity(size + 256);
+        let mut lines = 0;
+        let key = self.key.clone();
+        let mut line = |point: &Point| -> io::Result<()> {
+            block.extend_from_slice(key.as_str().as_bytes());
+            block.push(b'\t');
+            block.extend_from_slice(itoa::Buffer::new().format(point.step).as_bytes());
+            block.push(b'\t');
+            push_time(&mut block, point);
+            block.push(b'\t');
+            push_value(&mut block, &point.value);
+            block.push(b'\n');
+            lines += 1;
+            if block.len() >= size {
+                each(&block, lines)?;
+                block.clear();
+                lines = 0;
+            }
+            Ok(())
+        };
+        match self.spilled.take() {
+            Some(sorter) => {
+                for point in sorter.finish()? {
+                    line(&point?)?;
+                }
+            }
+            None => {
+                self.points
+                    .sort_by(|(x, a), (y, b)| x.cmp(y).then_with(|| compare_rest(a, b)));
+                for (_, point) in &self.points {
+                    line(point)?;
+                }
+            }
+        }
+        if lines > 0 {
+            each(&block, lines)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Record for Point {
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.step.to_le_bytes());
+        out.push(
+            u8::from(self.ms.is_some())
+                | u8::from(self.sub_ns != 0) << 1
+                | u8::from(matches!(self.value, Text::Json(_))) << 2,
+        );
+        if let Some(ms) = self.ms {
+            out.extend_from_slice(&ms.to_le_bytes());
+        }
+        if self.sub_ns != 0 {
+            out.extend_from_slice(&self.sub_ns.to_le_bytes());
+        }
+        match &self.value {
+            Text::Bits(bits) => out.extend_from_slice(&bits.to_le_bytes()),
+            Text::Json(text) => {
+                out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+    }
+
+    fn decode(input: &[u8]) -> Option<(Self, usize)> {
+        let (step, rest) = input.split_first_chunk()?;
+        let (flags, mut rest) = rest.split_first()?;
+        let mut ms = None;
+        if flags & 1 != 0 {
+            let (bytes, tail) = rest.split_first_chunk()?;
+            (ms, rest) = (Some(i64::from_le_bytes(*bytes)), tail);
+        }
+        let mut sub_ns = 0;
+        if flags & 2 != 0 {
+            let (bytes, tail) = rest.split_first_chunk()?;
+            (sub_ns, rest) = (u32::from_le_bytes(*bytes), tail);
+        }
+        let (number, mut rest) = rest.split_first_chunk()?;
+        let number = u64::from_le_bytes(*number);
+        let value = if flags & 4 != 0 {
+            let (text, tail) = rest.split_at_checked(usize::try_from(number).ok()?)?;
+            rest = tail;
+            Text::Json(String::from_utf8(text.to_vec()).ok()?)
+        } else {
+            Text::Bits(number)
+        };
+        Some((
+            Self {
+                step: i64::from_le_bytes(*step),
+                ms,
+                sub_ns,
+                value,
+            },
+            input.len() - rest.len(),
+        ))
+    }
+
+    fn heap_bytes(&self) -> usize {
+        match &self.value {
+            Text::Bits(_) => 0,
+            Text::Json(text) => text.capacity(),
+        }
+    }
+}
+
+/// All lines of a run with odd keys, sorted as bytes.
+type Odd = Sorter<Vec<u8>, fn(&Vec<u8>, &Vec<u8>) -> Ordering>;
+
+fn odd_lines() -> Odd {
+    Sorter::new(
+        SorterOptions::default().with_memory_bytes(SPILL_BYTES),
+        Vec::cmp,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+use proptest::prelude::*;
+use tracker_model::Times;
+
+use super::*;
+
+fn batch(key: &str, points: &[(i64, i64, f64)]) -> PointBatch {
+    PointBatch {
+        key: key.into(),
+        rows: None,
+        steps: points.iter().map(|p| p.0).collect(),
+        times: Some(Times::from_millis(points.iter().map(|p| p.1).collect())),
+        values: Values::F64(points.iter().map(|p| p.2).collect()),
+    }
+}
+
+/// The rule, word for word.
+fn by_the_rule(points: &[(String, i64, i64, f64)]) -> String {
+    let mut lines: Vec<Vec<u8>> = points
+        .iter()
+        .map(|(k, s, t, v)| format!("{k}\t{s}\t{t}\t{:016x}\n", double_bits(*v)).into_bytes())
+        .collect();
+    lines.sort();
+    hex::encode(Sha256::digest(lines.concat()))
+}
+
+fn ours(points: &[(String, i64, i64, f64)]) -> Checksums {
+    let mut by_key: BTreeMap<SeriesKey, Vec<(i64, i64, f64)>> = BTreeMap::new();
+    for (k, s, t, v) in points {
+        by_key.entry(k.into()).or_default().push((*s, *t, *v));
+    }
+    let mut sum = PointsChecksum::for_keys(by_key.keys());
+    for (key, points) in &by_key {
+        for part in points.chunks(3) {
+            sum.update(&batch(key.as_str(), part)).unwrap();
+        }
+    }
+    sum.finish().unwrap()
+}
+
+#[test]
+fn nothing_is_the_hash_of_nothing() {
+    assert_eq!(
+        ours(&[]).points_sha,
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    );
+}
+
+#[test]
+fn more_points_than_fit_in_memory() {
+    let points: Vec<_> = (0..30_000i64)
+        .map(|i| {
+            (
+                "loss".to_owned(),
+                (i * 7919) % 15_013 - 1000,
+                i / 3,
+                i as f64,
+            )
+        })
+        .collect();
+    assert_eq!(ours(&points).points_sha, by_the_rule(&points));
+}
+
+proptest! {
+    #[test]
+    fn equals_the_rule(points in prop::collection::vec(
+        ("[a-c/\t\n\u{1}é]{0,3}",
+         prop_oneof![any::<i64>(), -20i64..200, Just(i64::MIN), Just(i64::MAX)],
+         prop_oneof![any::<i64>(), 0i64..20],
+         prop_oneof![any::<f64>(), Just(f64::NAN), Just(-0.0), Just(f64::INFINITY)]),
+        0..60,
+    )) {
+        let sums = ours(&points);
+        prop_assert_eq!(&sums.points_sha, &by_the_rule(&points));
+        prop_assert_eq!(sums.points, points.len() as u64);
+        for (key, sum) in &sums.series {
+            let own: Vec<_> = points.iter().filter(|p| p.0 == key.as_str()).cloned().collect();
+            prop_assert_eq!(&sum.sha, &by_the_rule(&own));
+        }
+    }
+
+    #[test]
+    fn ranks_order_as_texts(a: i64, b: i64, small in -1000i64..1000) {
+        for (x, y) in [(a, b), (a, small), (small, b)] {
+            prop_assert_eq!(decimal_rank(x).cmp(&decimal_rank(y)), format!("{x}\t").cmp(&format!("{y}\t")));
+        }
+    }
+}
+
+#[test]
+fn pairs_are_escaped_and_sorted() {
+    let sum = key_value_checksum([("b", "x\ty\n"), ("a", "\\")]);
+    assert_eq!(sum, hex::encode(Sha256::digest(b"a\t\\\\\nb\tx\\ty\\n\n")));
+}

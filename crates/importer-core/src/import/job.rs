@@ -1,0 +1,358 @@
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures::{StreamExt, TryStreamExt};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+use tracker_model::{Error, ErrorKind, Result, Run, RunId, RunPath, Timestamp};
+
+use super::{ImportOptions, Targets, artifacts, run};
+use crate::{
+    Event, Failure, Finding, Kind, Ledger, Observer, Receipt, RunLine, RunRef, Selection, Sink,
+    Source, SourceItem, SourceProject, Tally,
+    receipt::{Findings, SCHEMA},
+};
+
+/// Runs that are listed ahead of the work.
+const LISTED_AHEAD: usize = 64;
+
+/// One import.
+pub(crate) struct Job {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) selection: Selection,
+    pub(super) options: ImportOptions,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) targets: Targets,
+    report: Mutex<Report>,
+    /// Nothing more can be written: no new work begins.
+    stuck: AtomicBool,
+}
+
+#[derive(Default)]
+struct Report {
+    totals: Tally,
+    findings: Findings,
+    failures: Vec<Failure>,
+    runs: Vec<RunLine>,
+}
+
+impl Job {
+    pub(super) fn new(
+        source: Arc<dyn Source>,
+        sink: Arc<dyn Sink>,
+        ledger: Arc<dyn Ledger>,
+        selection: Selection,
+        options: ImportOptions,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        let targets = Targets::new(source.id().clone(), Arc::clone(&ledger), options.clone());
+        Self {
+            source,
+            sink,
+            ledger,
+            selection,
+            options,
+            observer,
+            targets,
+            report: Mutex::default(),
+            stuck: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) async fn run(self) -> Result<Receipt> {
+        let started_at = Timestamp::now();
+        let job = Arc::new(self);
+        let projects = job.projects().await?;
+        job.runs(&projects).await?;
+        let wanted = &job.selection.kinds;
+        if !job.stopped()
+            && (wanted.contains(Kind::Artifacts) || wanted.contains(Kind::Traces))
+            && job.source.capabilities().artifacts
+        {
+            artifacts::copy(&job, &projects).await;
+        }
+        let mut report = std::mem::take(&mut *job.report());
+        report
+            .runs
+            .sort_by(|a, b| (&a.target, &a.source_id).cmp(&(&b.target, &b.source_id)));
+        let (rules, losses) = report.findings.into_parts();
+        Ok(Receipt {
+            schema: SCHEMA.to_owned(),
+            source: job.source.id().to_string(),
+            target: job.sink.to_string(),
+            started_at,
+            finished_at: Timestamp::now(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            dry_run: job.options.dry_run,
+            complete: !job.stopped(),
+            totals: report.totals,
+            rules,
+            losses,
+            failures: report.failures,
+            runs: report.runs,
+        })
+    }
+
+    /// Whether no new work begins.
+    pub(super) fn stopped(&self) -> bool {
+        self.options.cancel.is_cancelled() || self.stuck.load(Ordering::Relaxed)
+    }
+
+    fn report(&self) -> std::sync::MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds to the receipt.
+    pub(super) fn count(&self, tally: &Tally, findings: &[Finding]) {
+        let totals = {
+            let mut report = self.report();
+            report.totals.add(tally);
+            for finding in findings {
+                report.findings.add(finding);
+            }
+            report.totals.clone()
+        };
+        for finding in findings {
+            self.observer.on(&Event::Found(finding.clone()));
+        }
+        self.observer.on(&Event::Totals(totals));
+    }
+
+    /// Names something that failed as a whole. Where nothing more can be written, no new work
+    /// begins.
+    pub(super) fn failed(&self, what: impl Into<String>, e: &Error) -> Failure {
+        if e.kind() == ErrorKind::StorageFull {
+            self.stuck.store(true, Ordering::Relaxed);
+        }
+        let failure = Failure {
+            run: what.into(),
+            error: full_message(e),
+            hint: e.hint().map(ToOwned::to_owned),
+            retryable: !matches!(
+                e.kind(),
+                ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::Unsupported
+            ),
+        };
+        self.report().failures.push(failure.clone());
+        failure
+    }
+
+    /// Where a run goes.
+    pub(super) async fn target(&self, run: &RunRef) -> Result<RunPath> {
+        self.targets
+            .run(
+                &run.project.id,
+                &run.project.name,
+                &RunId::legalised(&run.id),
+            )
+            .await
+    }
+
+    async fn projects(self: &Arc<Self>) -> Result<Vec<Arc<SourceProject>>> {
+        let mut out: Vec<Arc<SourceProject>> = Vec::new();
+        let mut seen = BTreeSet::new();
+        let mut projects = self.source.projects(&self.selection);
+        while let Some(item) = projects.try_next().await? {
+            match item {
+                SourceItem::Finding(finding) => self.found(finding),
+                SourceItem::Item(project) => {
+                    if self.selection.wants_project(&project.id, &project.name)
+                        && seen.insert(project.id.clone())
+                    {
+                        self.project(&project).await?;
+                        out.push(Arc::new(project));
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn found(&self, finding: Finding) {
+        let mut tally = Tally::new();
+        tally.found(&finding);
+        self.count(&tally, &[finding]);
+    }
+
+    async fn project(&self, project: &SourceProject) -> Result<()> {
+        let path = self.targets.project(&project.id, &project.name).await?;
+        let (mut tally, mut findings) = (Tally::new(), Vec::new());
+        let mut patch = project.patch.clone();
+        if !self.selection.kinds.contains(Kind::Tags) {
+            patch.extras = tracker_model::JsonPatch::Keep;
+        }
+        let tags = if self.selection.kinds.contains(Kind::Tags) {
+            project.tags
+        } else {
+            0
+        };
+        let now = self.sink.project(&path).await?;
+        let changed = now.as_ref().is_none_or(|now| {
+            let mut after = now.clone();
+            patch.clone().apply(&mut after);
+            after != *now
+        });
+        if changed {
+            if !self.options.dry_run {
+                self.sink.put_project(&path, patch).await?;
+            }
+            tally.arrived(Kind::Projects, 1);
+            tally.arrived(Kind::Tags, tags);
+            if path.project.as_str() != project.name && self.options.namespace.project.is_none() {
+                findings.push(Finding::normalised(
+                    Kind::Projects,
+                    &project.name,
+                    "project-name",
+                ));
+            }
+        } else {
+            tally.skipped(Kind::Projects, 1);
+            tally.skipped(Kind::Tags, tags);
+        }
+        findings.iter().for_each(|f| tally.found(f));
+        self.count(&tally, &findings);
+        Ok(())
+    }
+
+    /// Lists runs ahead, and works on several at once.
+    async fn runs(self: &Arc<Self>, projects: &[Arc<SourceProject>]) -> Result<()> {
+        let (send, mut listed) = mpsc::channel(LISTED_AHEAD);
+        let mut tasks = JoinSet::new();
+        let (job, to_list) = (Arc::clone(self), projects.to_vec());
+        tasks.spawn(async move { job.list(to_list, send).await });
+        let permits = Arc::new(Semaphore::new(self.options.jobs.max(1)));
+        while let Some(run) = listed.recv().await {
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+                break;
+            };
+            if self.stopped() {
+                break;
+            }
+            let job = Arc::clone(self);
+            tasks.spawn(async move {
+                let _permit = permit;
+                job.one_run(run).await
+            });
+            while let Some(done) = tasks.try_join_next() {
+                self.joined(done)?;
+            }
+        }
+        drop(listed);
+        while let Some(done) = tasks.join_next().await {
+            self.joined(done)?;
+        }
+        Ok(())
+    }
+
+    /// A task has ended; a panic of one is a failure, not the end.
+    fn joined(&self, done: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+        match done {
+            Ok(result) => result,
+            Err(e) => {
+                self.failed(
+                    "a worker",
+                    &Error::new(ErrorKind::Unexpected, format!("a worker stopped: {e}")),
+                );
+                Ok(())
+            }
+        }
+    }
+
+    async fn list(
+        &self,
+        projects: Vec<Arc<SourceProject>>,
+        send: mpsc::Sender<RunRef>,
+    ) -> Result<()> {
+        let mut left = self.selection.limit.unwrap_or(u64::MAX);
+        let mut any = false;
+        for project in projects {
+            let mut runs = self.source.runs(&project, &self.selection);
+            loop {
+                if left == 0 || self.stopped() {
+                    return Ok(());
+                }
+                match runs.try_next().await {
+                    Ok(None) => break,
+                    Ok(Some(SourceItem::Finding(finding))) => self.found(finding),
+                    Ok(Some(SourceItem::Item(run))) => {
+                        any = true;
+                        if self.selection.wants_run(&run) {
+                            left -= 1;
+                            self.observer.on(&Event::Listed(1));
+                            if send.send(run).await.is_err() {
+                                return Ok(());
+                            }
+                        }
+                    }
+                    // A source that lists nothing at all is an error; else the rest goes on.
+                    Err(e) if !any => return Err(e),
+                    Err(e) => {
+                        self.failed(format!("the listing of project {:?}", project.name), &e);
+                        break;
+                    }
+                }
+            }
+        }
+        self.observer.on(&Event::ListingDone);
+        Ok(())
+    }
+
+    async fn one_run(self: Arc<Self>, run: RunRef) -> Result<()> {
+        self.observer.on(&Event::RunStarted {
+            id: run.id.clone(),
+            name: run.name.clone(),
+        });
+        let work = run::import(&self, &run);
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            () = self.options.cancel.cancelled() => return Ok(()),
+        };
+        let (line, findings) = match outcome {
+            Ok(done) => done,
+            Err(e) => {
+                let failure = self.failed(&run.id, &e);
+                run::failed(&self, &run, failure).await
+            }
+        };
+        self.count(&line.counts, &findings);
+        self.observer.on(&Event::RunDone(Box::new(line.clone())));
+        self.report().runs.push(line);
+        Ok(())
+    }
+}
+
+/// The message with its causes, one line, none of them twice.
+pub(crate) fn full_message(e: &Error) -> String {
+    let mut out = e.to_string();
+    let mut cause = std::error::Error::source(e);
+    while let Some(c) = cause {
+        let text = c.to_string();
+        if !out.contains(&text) {
+            out.push_str(": ");
+            out.push_str(&text);
+        }
+        cause = c.source();
+    }
+    out
+}
+
+/// Reads the files that the target has of a run.
+pub(crate) async fn files_of(
+    sink: &dyn Sink,
+    run: &Run,
+) -> Result<std::collections::BTreeMap<String, tracker_model::FileInfo>> {
+    sink.files(&run.path)
+        .map_ok(|f| (f.name.clone(), f))
+        .boxed()
+        .try_collect()
+        .await
+}

@@ -1,0 +1,280 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::TryStreamExt;
+use tracker_model::{
+    JsonObject, PointBatch, Result, SeriesDigest, SeriesHasher, SeriesInfo, SeriesKey,
+};
+
+use super::job::Job;
+use crate::{
+    Event, Finding, Kind, LedgerEntry, LedgerKey, PointItem, PointsQuery, RunRef, RunWriter, Tally,
+};
+
+/// Points after which what was written is made durable, so that a long run is not begun anew.
+const CHECKPOINT: u64 = 4_000_000;
+
+/// What the source sent of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SourceSeries {
+    pub(crate) count: u64,
+    pub(crate) digest: SeriesDigest,
+}
+
+/// What came of the points of a run.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    pub(super) series: BTreeMap<SeriesKey, SourceSeries>,
+    pub(super) summary: JsonObject,
+    pub(super) findings: Vec<Finding>,
+    /// Whether anything was written.
+    pub(super) changed: bool,
+    /// How many points had been committed by an earlier import, and are the same.
+    known: u64,
+}
+
+/// A series on its way: what the target has of it is compared, what is new is written.
+struct Progress {
+    sent: SeriesHasher,
+    /// How many points the target has, and their digest.
+    there: Option<(u64, SeriesDigest)>,
+    /// The target has other points than the source.
+    differs: bool,
+}
+
+impl Progress {
+    /// The part of the batch that the target does not have, and its place in the series.
+    fn take(&mut self, batch: PointBatch) -> Option<(u64, PointBatch)> {
+        let start = self.sent.count();
+        let Some((count, digest)) = self.there.filter(|(count, _)| start < *count) else {
+            self.sent.update(&batch);
+            return (!self.differs).then_some((start, batch));
+        };
+        let known = usize::try_from(count - start)
+            .unwrap_or(usize::MAX)
+            .min(batch.len());
+        self.sent.update_range(&batch, 0, known);
+        if self.sent.count() == count {
+            self.differs = self.sent.digest() != digest;
+        }
+        if known == batch.len() {
+            return None;
+        }
+        self.sent.update_range(&batch, known, batch.len());
+        (!self.differs).then(|| (count, batch.slice(known, batch.len())))
+    }
+}
+
+/// What a cut-off import of the same run left, and how this one leaves it.
+pub(super) struct Resume {
+    pub(super) key: LedgerKey,
+    /// An entry of the ledger that is not done.
+    pub(super) entry: LedgerEntry,
+    /// The series that were staged whole.
+    pub(super) whole: Vec<String>,
+}
+
+/// Reads the points of a run and writes those that the target does not have.
+pub(super) async fn copy(
+    job: &Job,
+    run: &RunRef,
+    writer: &mut dyn RunWriter,
+    resume: &Resume,
+) -> Result<Copied> {
+    let mut there: BTreeMap<SeriesKey, SeriesInfo> = writer
+        .committed()
+        .iter()
+        .chain(writer.staged())
+        .map(|s| (s.key.clone(), s.clone()))
+        .collect();
+    let staged: BTreeSet<SeriesKey> = writer.staged().iter().map(|s| s.key.clone()).collect();
+    let mut copied = Copied {
+        changed: !staged.is_empty(),
+        ..Copied::default()
+    };
+    let mut query = PointsQuery::new();
+    // Series that an import which was cut off had staged whole need not be read again.
+    for key in resume
+        .whole
+        .iter()
+        .map(SeriesKey::from)
+        .filter(|k| staged.contains(k))
+    {
+        if let Some((count, digest)) = there.get(&key).and_then(|s| Some((s.count, s.digest?))) {
+            copied
+                .series
+                .insert(key.clone(), SourceSeries { count, digest });
+            query.except.insert(key);
+        }
+    }
+    let in_turn = job.source.capabilities().series_in_turn;
+    let mut series: BTreeMap<SeriesKey, Progress> = BTreeMap::new();
+    let mut since = 0;
+    let mut points = job.source.points(run, query);
+    while let Some(item) = points.try_next().await? {
+        let batch = match item {
+            PointItem::Batch(batch) => batch,
+            PointItem::Summary(part) => {
+                copied.summary.extend(part);
+                continue;
+            }
+            PointItem::Finding(finding) => {
+                copied.findings.push(finding);
+                continue;
+            }
+        };
+        batch.check()?;
+        job.observer.on(&Event::Points(batch.len() as u64));
+        let key = batch.key.clone();
+        if !series.contains_key(&key) {
+            let there = match there.remove(&key) {
+                Some(info) => known(job, run, info, &staged).await?,
+                None => None,
+            };
+            series.insert(
+                key.clone(),
+                Progress {
+                    sent: SeriesHasher::default(),
+                    there,
+                    differs: false,
+                },
+            );
+        }
+        let Some(progress) = series.get_mut(&key) else {
+            continue;
+        };
+        if let Some((at, new)) = progress.take(batch) {
+            since += new.len() as u64;
+            copied.changed = true;
+            writer.points(at, new).await?;
+        }
+        if since >= CHECKPOINT {
+            since = 0;
+            writer.checkpoint().await?;
+            // What was found in a series is told only when it is read, so it is read again.
+            if in_turn && copied.findings.is_empty() {
+                let whole = series.keys().filter(|k| **k != key);
+                let staged = whole
+                    .chain(copied.series.keys())
+                    .map(ToString::to_string)
+                    .collect();
+                let entry = LedgerEntry {
+                    staged,
+                    ..resume.entry.clone()
+                };
+                job.ledger
+                    .settle(job.source.id(), &resume.key, entry)
+                    .await?;
+            }
+        }
+    }
+    drop(points);
+    let other: BTreeSet<SeriesKey> = series
+        .iter()
+        .filter(|(_, p)| p.differs || p.there.is_some_and(|(count, _)| p.sent.count() < count))
+        .map(|(key, _)| key.clone())
+        .collect();
+    copied.known = series
+        .iter()
+        .filter(|(key, p)| !p.differs && !staged.contains(*key) && !other.contains(*key))
+        .filter_map(|(_, p)| p.there.map(|(count, _)| count))
+        .sum();
+    copied.series.extend(series.into_iter().map(|(key, mut p)| {
+        let sent = SourceSeries {
+            count: p.sent.count(),
+            digest: p.sent.digest(),
+        };
+        (key, sent)
+    }));
+    if !other.is_empty() {
+        rewrite(job, run, writer, other, &mut copied).await?;
+    }
+    Ok(copied)
+}
+
+/// How many points of a series the target has, and their digest.
+async fn known(
+    job: &Job,
+    run: &RunRef,
+    info: SeriesInfo,
+    staged: &BTreeSet<SeriesKey>,
+) -> Result<Option<(u64, SeriesDigest)>> {
+    if info.count == 0 {
+        return Ok(None);
+    }
+    if let Some(digest) = info.digest {
+        return Ok(Some((info.count, digest)));
+    }
+    if staged.contains(&info.key) {
+        // Staged points cannot be read back: they are written anew.
+        return Ok(None);
+    }
+    let path = job.target(run).await?;
+    let mut hasher = SeriesHasher::default();
+    let mut batches = job.sink.points(&path, Some(vec![info.key]));
+    while let Some(batch) = batches.try_next().await? {
+        hasher.update(&batch);
+    }
+    Ok(Some((hasher.count(), hasher.digest())))
+}
+
+/// Writes series anew whose points at the source are not those that the target has: points came
+/// in between, or went.
+async fn rewrite(
+    job: &Job,
+    run: &RunRef,
+    writer: &mut dyn RunWriter,
+    keys: BTreeSet<SeriesKey>,
+    copied: &mut Copied,
+) -> Result<()> {
+    let mut series: BTreeMap<SeriesKey, SeriesHasher> = BTreeMap::new();
+    let rewritable = job.sink.capabilities().rewrite_history;
+    let mut points = job.source.points(
+        run,
+        PointsQuery {
+            only: Some(keys.clone()),
+            ..PointsQuery::default()
+        },
+    );
+    while let Some(item) = points.try_next().await? {
+        // Findings and the summary came with the first reading.
+        let PointItem::Batch(batch) = item else {
+            continue;
+        };
+        let hasher = series.entry(batch.key.clone()).or_default();
+        let at = hasher.count();
+        hasher.update(&batch);
+        if rewritable {
+            copied.changed = true;
+            writer.points(at, batch).await?;
+        }
+    }
+    for (key, mut hasher) in series {
+        let sent = SourceSeries {
+            count: hasher.count(),
+            digest: hasher.digest(),
+        };
+        if rewritable {
+            copied.series.insert(key, sent);
+        } else {
+            copied.series.remove(&key);
+            let place = format!("run {}, {key:?}", run.id);
+            let reason = "points were inserted before points that the target has, and it cannot change those";
+            copied
+                .findings
+                .push(Finding::lost(Kind::Points, place, reason).times(sent.count));
+        }
+    }
+    Ok(())
+}
+
+impl Copied {
+    /// Counts what arrived.
+    pub(super) fn count(&self, tally: &mut Tally) {
+        let sent: u64 = self.series.values().map(|s| s.count).sum();
+        tally.arrived(Kind::Points, sent - self.known.min(sent));
+        tally.skipped(Kind::Points, self.known.min(sent));
+        for finding in &self.findings {
+            tally.found(finding);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+use tracker_model::{Error, ErrorKind, ImportStamp, JsonObject, Result, Run, RunPath};
+
+use super::{
+    files,
+    job::{Job, files_of},
+    points, verify,
+};
+use crate::{
+    Failure, Finding, Kind, KindSet, LedgerEntry, LedgerKey, RunLine, RunRecord, RunRef, RunStatus,
+    SourceId, Tally,
+};
+
+/// The words of the kinds that are wanted, so that an import of more kinds knows what is missing.
+fn words_of(kinds: &KindSet) -> String {
+    Kind::ALL
+        .into_iter()
+        .filter(|k| kinds.contains(*k))
+        .map(Kind::as_str)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Imports one run.
+pub(super) async fn import(job: &Job, run: &RunRef) -> Result<(RunLine, Vec<Finding>)> {
+    let path = job.target(run).await?;
+    let key = LedgerKey::Run(run.id.clone());
+    let kinds = words_of(&job.selection.kinds);
+    let entry = job
+        .ledger
+        .entry(job.source.id(), &key)
+        .await?
+        .unwrap_or_default();
+    let there = job.sink.run(&path).await?;
+    if let Some(there) = &there {
+        check_origin(job.source.id(), run, there)?;
+    }
+    let settled = entry.done && entry.target == path.to_string() && entry.kinds == kinds;
+    let trusted = run.ended || job.source.capabilities().exact_fingerprints;
+    let arrived = there
+        .as_ref()
+        .and_then(|r| r.import.as_ref())
+        .is_some_and(|stamp| stamp.complete);
+    if job.options.incremental
+        && settled
+        && trusted
+        && arrived
+        && entry.fingerprint == run.fingerprint
+    {
+        let line = RunLine {
+            source_id: run.id.clone(),
+            target: path,
+            status: RunStatus::Unchanged,
+            checksums: entry.checksums,
+            counts: entry.tally.as_skipped(),
+        };
+        return Ok((line, Vec::new()));
+    }
+    let record = job.source.run(run).await?;
+    let (mut counts, mut findings) = count_record(job, &record);
+    if job.options.dry_run {
+        let status = RunStatus::Planned;
+        return Ok((
+            RunLine {
+                source_id: run.id.clone(),
+                target: path,
+                status,
+                checksums: None,
+                counts,
+            },
+            findings,
+        ));
+    }
+    let stamp = ImportStamp {
+        source: job.source.id().to_string(),
+        run: run.id.clone(),
+        complete: true,
+        fingerprint: run.fingerprint.clone(),
+    };
+    let mut whole = finished_run(
+        job.source.id(),
+        &job.selection.kinds,
+        path.clone(),
+        &record,
+        Some(stamp),
+    );
+    let mut writer = job.sink.open_run(&whole, &run.fingerprint).await?;
+
+    let copied = if job.selection.kinds.contains(Kind::Points) {
+        let resumed = !entry.done && entry.fingerprint == run.fingerprint;
+        let resume = points::Resume {
+            key: key.clone(),
+            entry: LedgerEntry {
+                target: path.to_string(),
+                fingerprint: run.fingerprint.clone(),
+                ..LedgerEntry::default()
+            },
+            whole: if resumed {
+                entry.staged.clone()
+            } else {
+                Vec::new()
+            },
+        };
+        points::copy(job, run, &mut *writer, &resume).await?
+    } else {
+        points::Copied::default()
+    };
+    copied.count(&mut counts);
+    whole.summary.extend(copied.summary.clone());
+    if job.selection.kinds.contains(Kind::Points) {
+        counts.arrived(Kind::Summary, whole.summary.len() as u64);
+    }
+
+    let copied_files = if job.selection.kinds.contains(Kind::Files) {
+        let there = match &there {
+            Some(there) => files_of(&*job.sink, there).await?,
+            None => BTreeMap::new(),
+        };
+        files::copy(job, run, &*writer, &there).await?
+    } else {
+        files::CopiedFiles::default()
+    };
+    copied_files.count(&mut counts);
+
+    let was_there = arrived;
+    let changed = copied.changed
+        || copied_files.changed
+        || there.as_ref().is_none_or(|now| !same_facts(now, &whole));
+    writer.commit(whole.clone()).await?;
+    let checksums = verify::run(job, &whole, &copied.series, &copied_files.files).await?;
+
+    findings.extend(copied.findings);
+    findings.extend(copied_files.findings);
+    if !changed {
+        counts = counts.as_skipped();
+        findings.clear();
+    }
+    let entry = LedgerEntry {
+        target: path.to_string(),
+        fingerprint: run.fingerprint.clone(),
+        done: true,
+        kinds,
+        tally: counts.clone(),
+        checksums: checksums.clone(),
+        ..LedgerEntry::default()
+    };
+    job.ledger.settle(job.source.id(), &key, entry).await?;
+    let status = match (was_there, changed) {
+        (false, _) => RunStatus::Imported,
+        (true, true) => RunStatus::Updated,
+        (true, false) => RunStatus::Unchanged,
+    };
+    Ok((
+        RunLine {
+            source_id: run.id.clone(),
+            target: path,
+            status,
+            checksums,
+            counts,
+        },
+        findings,
+    ))
+}
+
+/// The line of a run that failed. What it has is counted by the import that succeeds.
+pub(super) async fn failed(job: &Job, run: &RunRef, failure: Failure) -> (RunLine, Vec<Finding>) {
+    let target = match job.target(run).await {
+        Ok(path) => path,
+        Err(_) => fallback_path(run),
+    };
+    let mut counts = Tally::new();
+    let finding = Finding::unreadable(
+        Kind::Runs,
+        format!("run {}", run.id),
+        "the run failed, see failures",
+    );
+    counts.found(&finding);
+    let key = LedgerKey::Run(run.id.clone());
+    let before = job
+        .ledger
+        .entry(job.source.id(), &key)
+        .await
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let entry = LedgerEntry {
+        done: false,
+        failure: Some(failure),
+        ..before
+    };
+    // The ledger may be what failed; the run is then simply done again.
+    drop(job.ledger.settle(job.source.id(), &key, entry).await);
+    let line = RunLine {
+        source_id: run.id.clone(),
+        target,
+        status: RunStatus::Failed,
+        checksums: None,
+        counts,
+    };
+    (line, vec![finding])
+}
+
+fn fallback_path(run: &RunRef) -> RunPath {
+    use tracker_model::{EntityName, ProjectName, RunId};
+    RunPath::new(
+        EntityName::legalised("local"),
+        ProjectName::legalised(&run.project.name),
+        RunId::legalised(&run.id),
+    )
+}
+
+/// Refuses to write over a run that is something else.
+fn check_origin(source: &SourceId, run: &RunRef, there: &Run) -> Result<()> {
+    let same_kind = |stamp: &ImportStamp| stamp.source.split(':').next() == Some(&source.kind);
+    match &there.import {
+        Some(stamp) if stamp.run == run.id && same_kind(stamp) => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "run {} exists in the target and is not this run of {source}",
+                there.path
+            ),
+        )
+        .with_hint("import into another place with --namespace or --map")),
+    }
+}
+
+/// The run as the target shall have it.
+pub(crate) fn finished_run(
+    source: &SourceId,
+    kinds: &KindSet,
+    path: RunPath,
+    record: &RunRecord,
+    stamp: Option<ImportStamp>,
+) -> Run {
+    let mut run = record.run.clone();
+    run.path = path;
+    run.import = stamp;
+    if kinds.contains(Kind::Tags) && !record.tags.is_empty() {
+        let extras = run
+            .extras
+            .entry(source.kind.clone())
+            .or_insert_with(|| Json::Object(JsonObject::new()));
+        if let Json::Object(extras) = extras {
+            let tags = record
+                .tags
+                .iter()
+                .map(|(k, v)| (k.clone(), v.as_str().into()))
+                .collect();
+            extras.insert("tags".to_owned(), Json::Object(tags));
+        }
+    }
+    if !kinds.contains(Kind::Params) {
+        run.config.clear();
+    }
+    if !kinds.contains(Kind::Points) {
+        run.summary.clear();
+    }
+    if !kinds.contains(Kind::Inputs) {
+        run.inputs.clear();
+    }
+    run
+}
+
+fn count_record(job: &Job, record: &RunRecord) -> (Tally, Vec<Finding>) {
+    let mut tally = Tally::new();
+    tally.arrived(Kind::Runs, 1);
+    for (kind, count) in [
+        (Kind::Params, record.run.config.len()),
+        (Kind::Tags, record.tags.len()),
+        (Kind::Inputs, record.run.inputs.len()),
+    ] {
+        if job.selection.kinds.contains(kind) {
+            tally.arrived(kind, count as u64);
+        }
+    }
+    record.findings.iter().for_each(|f| tally.found(f));
+    (tally, record.findings.clone())
+}
+
+/// Whether two runs say the same, their imports and versions aside.
+fn same_facts(a: &Run, b: &Run) -> bool {
+    let plain = |run: &Run| Run {
+        import: None,
+        version: 0,
+        ..run.clone()
+    };
+    plain(a) == plain(b)
+}

@@ -1,0 +1,177 @@
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, TryStreamExt};
+use tracker_model::{
+    ContentHasher, Error, ErrorKind, FileInfo, Result, Run, SeriesHasher, SeriesKey,
+};
+
+use super::{SourceSeries, VerifyDepth, job::Job};
+use crate::{
+    Checksums, PointsChecksum, Sink,
+    checksum::{escape, key_value_checksum, lines_checksum},
+};
+
+/// Reads a run back from the target, compares it with what the source sent, and answers with the
+/// checksums of what is there; `None` where nothing was read.
+pub(super) async fn run(
+    job: &Job,
+    whole: &Run,
+    series: &BTreeMap<SeriesKey, SourceSeries>,
+    files: &BTreeMap<String, FileInfo>,
+) -> Result<Option<Checksums>> {
+    if !job.sink.capabilities().read_back {
+        return Ok(None);
+    }
+    if job.options.verify == VerifyDepth::Counts {
+        return counts(job, whole, series).await.map(|()| None);
+    }
+    let mut checksums = read_points(&*job.sink, whole, Some(series)).await?;
+    let there = read_run(&*job.sink, whole).await?;
+    if (Run {
+        version: there.version,
+        ..whole.clone()
+    }) != there
+    {
+        return Err(differs(whole, "its config, tags, times or other facts"));
+    }
+    let their_files = super::job::files_of(&*job.sink, whole).await?;
+    for (name, file) in files {
+        if their_files.get(name).map(|f| &f.digests) != Some(&file.digests) {
+            return Err(differs(whole, &format!("its file {name:?}")));
+        }
+    }
+    if job.options.verify == VerifyDepth::Values {
+        for file in files.values() {
+            read_file(&*job.sink, whole, file).await?;
+        }
+    }
+    fill_facts(
+        &mut checksums,
+        job.source.id().kind.as_str(),
+        &there,
+        their_files.values(),
+    );
+    Ok(Some(checksums))
+}
+
+/// The checksums of what is not points.
+pub(crate) fn fill_facts<'a>(
+    checksums: &mut Checksums,
+    source_kind: &str,
+    run: &Run,
+    files: impl Iterator<Item = &'a FileInfo>,
+) {
+    let text = |v: &serde_json::Value| v.as_str().map_or_else(|| v.to_string(), ToOwned::to_owned);
+    let tags = run
+        .extras
+        .get(source_kind)
+        .and_then(|e| e.get("tags"))
+        .and_then(|t| t.as_object());
+    checksums.params_sha =
+        key_value_checksum(run.config.iter().map(|(k, v)| (k.as_str(), text(v))));
+    checksums.tags_sha = key_value_checksum(
+        tags.into_iter()
+            .flatten()
+            .map(|(k, v)| (k.as_str(), text(v))),
+    );
+    checksums.files_sha = lines_checksum(files.map(|f| {
+        format!(
+            "{}\t{}\t{}\n",
+            escape(&f.name),
+            f.digests.size,
+            f.digests.sha256
+        )
+    }));
+}
+
+fn differs(run: &Run, what: &str) -> Error {
+    Error::new(
+        ErrorKind::Corrupt,
+        format!(
+            "{what} of run {} read back from the target differ from what was written",
+            run.path
+        ),
+    )
+    .with_hint("import again; if it stays so, check the target with 'trackway fsck --read-data'")
+}
+
+async fn counts(job: &Job, whole: &Run, series: &BTreeMap<SeriesKey, SourceSeries>) -> Result<()> {
+    let there: BTreeMap<SeriesKey, u64> = job
+        .sink
+        .series(&whole.path)
+        .await?
+        .into_iter()
+        .map(|s| (s.key, s.count))
+        .collect();
+    for (key, sent) in series {
+        if there.get(key) != Some(&sent.count) {
+            return Err(differs(whole, &format!("the number of points of {key:?}")));
+        }
+    }
+    Ok(())
+}
+
+async fn read_run(sink: &dyn Sink, whole: &Run) -> Result<Run> {
+    sink.run(&whole.path)
+        .await?
+        .ok_or_else(|| differs(whole, "all"))
+}
+
+/// Reads all points back; with `expected`, every series of it must be there and be equal.
+pub(crate) async fn read_points(
+    sink: &dyn Sink,
+    run: &Run,
+    expected: Option<&BTreeMap<SeriesKey, SourceSeries>>,
+) -> Result<Checksums> {
+    let keys: Vec<SeriesKey> = sink
+        .series(&run.path)
+        .await?
+        .into_iter()
+        .map(|s| s.key)
+        .collect();
+    let mut checksum = PointsChecksum::for_keys(&keys);
+    let mut equal = 0;
+    let mut current: Option<(SeriesKey, SeriesHasher)> = None;
+    let mut compare = |done: Option<(SeriesKey, SeriesHasher)>| -> Result<()> {
+        let (Some(expected), Some((key, mut hasher))) = (expected, done) else {
+            return Ok(());
+        };
+        let Some(sent) = expected.get(&key) else {
+            return Ok(());
+        };
+        equal += 1;
+        if hasher.count() == sent.count && hasher.digest() == sent.digest {
+            return Ok(());
+        }
+        Err(differs(run, &format!("the points of {key:?}")))
+    };
+    let mut batches = sink.points(&run.path, None);
+    while let Some(batch) = batches.try_next().await? {
+        if current.as_ref().is_none_or(|(key, _)| *key != batch.key) {
+            compare(current.take())?;
+        }
+        current
+            .get_or_insert_with(|| (batch.key.clone(), SeriesHasher::default()))
+            .1
+            .update(&batch);
+        checksum.update(&batch)?;
+    }
+    compare(current.take())?;
+    if expected.is_some_and(|e| e.values().filter(|s| s.count > 0).count() > equal) {
+        return Err(differs(run, "some series"));
+    }
+    checksum.finish()
+}
+
+async fn read_file(sink: &dyn Sink, run: &Run, file: &FileInfo) -> Result<()> {
+    let mut hasher = ContentHasher::new();
+    let mut body = sink.open_file(&run.path, &file.name).await?.boxed();
+    while let Some(piece) = body.try_next().await? {
+        hasher.update(&piece);
+    }
+    if hasher.finish() == file.digests {
+        Ok(())
+    } else {
+        Err(differs(run, &format!("the bytes of {:?}", file.name)))
+    }
+}

@@ -1,0 +1,6 @@
+//! The pipeline, over sources and trackers in memory.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod pipeline;
+mod scripted;
+mod suites;

@@ -1,0 +1,407 @@
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::pin,
+    sync::{Arc, atomic::Ordering},
+    task::Poll,
+};
+
+use futures::TryStreamExt;
+use importer_core::{
+    ErrorKind, ImportOptions, Kind, Ledger, MemoryLedger, Namespace, ProjectMap, Receipt, Result,
+    RunStatus, Selection, Silent, Sink, TrackerSink, import,
+};
+use tracker_model::{FileInfo, HistoryQuery, MemoryTracker, Run, RunQuery, SeriesHasher, Tracker};
+
+use crate::scripted::{Script, ScriptRun, ScriptSource};
+
+/// A source, and a store to import it into.
+pub(crate) struct Bench {
+    pub(crate) source: Arc<ScriptSource>,
+    pub(crate) tracker: Arc<dyn Tracker>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+}
+
+impl Bench {
+    pub(crate) fn new(script: Script) -> Self {
+        Self {
+            source: Arc::new(script.into_source()),
+            tracker: Arc::new(MemoryTracker::new()),
+            ledger: Arc::new(MemoryLedger::new()),
+        }
+    }
+
+    /// The same store, another state of the source.
+    pub(crate) fn with(&self, script: Script) -> Self {
+        Self {
+            source: Arc::new(script.into_source()),
+            tracker: Arc::clone(&self.tracker),
+            ledger: Arc::clone(&self.ledger),
+        }
+    }
+
+    pub(crate) fn try_import(
+        &self,
+        selection: Selection,
+        options: ImportOptions,
+    ) -> impl Future<Output = Result<Receipt>> + Send + use<> {
+        let sink: Arc<dyn Sink> = Arc::new(TrackerSink::new(Arc::clone(&self.tracker)));
+        let (source, ledger) = (self.source.clone(), self.ledger.clone());
+        import(source, sink, ledger, selection, options, Arc::new(Silent))
+    }
+
+    pub(crate) async fn import(&self) -> Receipt {
+        let receipt = self
+            .try_import(Selection::new(), ImportOptions::default())
+            .await
+            .unwrap();
+        assert!(receipt.totals.balances(), "{:?}", receipt.totals);
+        receipt
+    }
+
+    /// Everything in the store that should not depend on how it came there.
+    async fn contents(&self) -> BTreeMap<String, String> {
+        let mut out = BTreeMap::new();
+        let runs: Vec<Run> = self
+            .tracker
+            .find_runs(RunQuery::new().with_deleted(true))
+            .try_collect()
+            .await
+            .unwrap();
+        for mut run in runs {
+            let path = run.path.clone();
+            run.version = 0;
+            let mut series = Vec::new();
+            for info in self
+                .tracker
+                .series(&path, Default::default())
+                .await
+                .unwrap()
+            {
+                let mut hasher = SeriesHasher::default();
+                let query = HistoryQuery::new().with_keys([info.key.as_str()]);
+                let mut batches = self.tracker.scan(&path, query);
+                while let Some(batch) = batches.try_next().await.unwrap() {
+                    hasher.update(&batch);
+                }
+                series.push((info, hasher.digest().to_string()));
+            }
+            let files: Vec<FileInfo> = self.tracker.files(&path).try_collect().await.unwrap();
+            // As text: a last value that is NaN is equal to itself.
+            out.insert(path.to_string(), format!("{run:?} {series:?} {files:?}"));
+        }
+        out
+    }
+}
+
+fn run(id: &str, points: usize) -> ScriptRun {
+    ScriptRun {
+        id: id.into(),
+        project: "p".into(),
+        series: BTreeMap::from([("loss".into(), (0..points).map(|i| i as f64).collect())]),
+        ..ScriptRun::default()
+    }
+}
+
+fn status(receipt: &Receipt, id: &str) -> RunStatus {
+    receipt
+        .runs
+        .iter()
+        .find(|r| r.source_id == id)
+        .expect("a line for the run")
+        .status
+}
+
+#[tokio::test]
+async fn a_repeat_reads_and_writes_nothing() {
+    let bench = Bench::new(Script::varied());
+    let first = bench.import().await;
+    assert_eq!(first.failures, []);
+    assert_eq!(
+        first.totals.get(Kind::Runs).identical,
+        11,
+        "one of twelve runs is deleted"
+    );
+    let before = bench.contents().await;
+    let reads = bench.source.reads.load(Ordering::Relaxed);
+    let second = bench.import().await;
+    let running = 3;
+    assert_eq!(
+        bench.source.reads.load(Ordering::Relaxed) - reads,
+        running,
+        "only running runs are looked at again"
+    );
+    assert!(second.runs.iter().all(|r| r.status == RunStatus::Unchanged));
+    assert_eq!(
+        second.totals.get(Kind::Points).skipped,
+        first.totals.get(Kind::Points).source
+    );
+    assert_eq!(bench.contents().await, before);
+}
+
+#[tokio::test]
+async fn new_points_of_a_running_run_are_added_alone() {
+    let running = |n| {
+        Script::of(vec![ScriptRun {
+            running: true,
+            ..run("r", n)
+        }])
+    };
+    let bench = Bench::new(running(100));
+    bench.import().await;
+    let receipt = bench.with(running(130)).import().await;
+    assert_eq!(status(&receipt, "r"), RunStatus::Updated);
+    let points = receipt.totals.get(Kind::Points);
+    assert_eq!((points.identical, points.skipped), (30, 100));
+    let fresh = Bench::new(running(130));
+    fresh.import().await;
+    assert_eq!(bench.contents().await, fresh.contents().await);
+}
+
+#[tokio::test]
+async fn points_that_come_in_between_are_not_missed() {
+    let mut other = run("r", 100);
+    other.salt = 1;
+    other.series.get_mut("loss").unwrap().insert(3, -1.0);
+    let bench = Bench::new(Script::of(vec![run("r", 100)]));
+    bench.import().await;
+    let changed = bench.with(Script::of(vec![other.clone()]));
+    let receipt = changed.import().await;
+    assert_eq!(receipt.losses, []);
+    let fresh = Bench::new(Script::of(vec![other]));
+    fresh.import().await;
+    assert_eq!(changed.contents().await, fresh.contents().await);
+}
+
+#[tokio::test]
+async fn a_series_that_shrank_is_written_anew() {
+    let bench = Bench::new(Script::of(vec![run("r", 100)]));
+    bench.import().await;
+    let shorter = || {
+        Script::of(vec![ScriptRun {
+            salt: 1,
+            ..run("r", 60)
+        }])
+    };
+    let changed = bench.with(shorter());
+    changed.import().await;
+    let fresh = Bench::new(shorter());
+    fresh.import().await;
+    assert_eq!(changed.contents().await, fresh.contents().await);
+}
+
+#[tokio::test]
+async fn a_failed_run_stops_nothing_and_is_tried_again() {
+    for broken in [
+        ScriptRun {
+            fails: Some(ErrorKind::Corrupt),
+            ..run("bad", 50)
+        },
+        ScriptRun {
+            fails_after: Some(2),
+            ..run("bad", 50)
+        },
+    ] {
+        let bench = Bench::new(Script::of(vec![run("a", 10), broken, run("z", 10)]));
+        let receipt = bench.import().await;
+        assert_eq!(receipt.failures.len(), 1);
+        assert_eq!(receipt.failures[0].run, "bad");
+        assert_eq!(status(&receipt, "bad"), RunStatus::Failed);
+        assert_eq!(receipt.totals.get(Kind::Runs).unreadable, 1);
+        assert_eq!(receipt.totals.get(Kind::Runs).identical, 2);
+        let mended = bench.with(Script::of(vec![run("a", 10), run("bad", 50), run("z", 10)]));
+        let receipt = mended.import().await;
+        assert_eq!(receipt.failures, []);
+        assert_eq!(status(&receipt, "bad"), RunStatus::Imported);
+        assert_eq!(status(&receipt, "a"), RunStatus::Unchanged);
+    }
+}
+
+#[tokio::test]
+async fn what_is_torn_is_counted() {
+    let mut broken = run("r", 10);
+    broken.torn = 3;
+    broken.files = BTreeMap::from([
+        ("good".into(), b"1".to_vec()),
+        ("lies".into(), b"22".to_vec()),
+        ("gone".into(), b"333".to_vec()),
+        ("../escapes".into(), b"4".to_vec()),
+    ]);
+    broken.lying_file = Some("lies".into());
+    broken.missing_file = Some("gone".into());
+    let bench = Bench::new(Script::of(vec![broken]));
+    let receipt = bench.import().await;
+    let points = receipt.totals.get(Kind::Points);
+    assert_eq!(
+        (points.source, points.identical, points.unreadable),
+        (13, 10, 3)
+    );
+    let files = receipt.totals.get(Kind::Files);
+    assert_eq!(
+        (files.source, files.identical, files.unreadable, files.lost),
+        (4, 1, 2, 1)
+    );
+    // And three relations of artifacts to a run that is not there.
+    assert_eq!(receipt.losses.iter().map(|l| l.count).sum::<u64>(), 9);
+    assert!(
+        receipt
+            .losses
+            .iter()
+            .all(|l| !l.places.is_empty() && !l.reason.is_empty())
+    );
+}
+
+#[tokio::test]
+async fn projects_whose_names_collide_stay_apart() {
+    let bench = Bench::new(Script::varied());
+    let receipt = bench.import().await;
+    let names: Vec<String> = bench
+        .tracker
+        .projects(None)
+        .map_ok(|p| p.path.to_string())
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(
+        names.contains(&"local/alpha".to_owned()) && names.contains(&"local/beta-γ".to_owned()),
+        "{names:?}"
+    );
+    let rule = receipt
+        .rules
+        .iter()
+        .find(|r| r.name == "project-name")
+        .expect("the rule is told");
+    assert_eq!(rule.count, 2);
+    let again = bench.import().await;
+    assert_eq!(again.totals.get(Kind::Projects).skipped, 3);
+}
+
+#[tokio::test]
+async fn namespace_and_map_say_where_things_go() {
+    let bench = Bench::new(Script::of(vec![run("r", 1)]));
+    let mut options = ImportOptions::default();
+    options.namespace = Namespace::parse("team/all").unwrap();
+    bench
+        .try_import(Selection::new(), options.clone())
+        .await
+        .unwrap();
+    options.map = ProjectMap::parse(["p=other/was-*"]).unwrap();
+    bench.try_import(Selection::new(), options).await.unwrap();
+    let paths: Vec<_> = bench.contents().await.into_keys().collect();
+    assert_eq!(paths, ["other/was-p/r", "team/all/r"]);
+}
+
+#[tokio::test]
+async fn a_run_of_somebody_else_is_not_written_over() {
+    let bench = Bench::new(Script::of(vec![run("r", 1), run("s", 1)]));
+    let path = "local/p/r".parse().unwrap();
+    bench
+        .tracker
+        .upsert_run(&path, Default::default(), Default::default())
+        .await
+        .unwrap();
+    let before = bench.tracker.run(&path).await.unwrap();
+    let receipt = bench.import().await;
+    assert_eq!(receipt.failures.len(), 1);
+    assert!(
+        receipt.failures[0]
+            .hint
+            .as_deref()
+            .unwrap()
+            .contains("--namespace")
+    );
+    assert_eq!(bench.tracker.run(&path).await.unwrap(), before);
+    assert_eq!(status(&receipt, "s"), RunStatus::Imported);
+}
+
+#[tokio::test]
+async fn a_dry_run_writes_nothing() {
+    let bench = Bench::new(Script::varied());
+    let mut options = ImportOptions::default();
+    options.dry_run = true;
+    let receipt = bench.try_import(Selection::new(), options).await.unwrap();
+    assert!(receipt.dry_run && receipt.totals.balances());
+    assert_eq!(receipt.totals.get(Kind::Runs).source, 11);
+    assert!(bench.contents().await.is_empty());
+    assert_eq!(bench.import().await.totals.get(Kind::Runs).identical, 11);
+}
+
+#[tokio::test]
+async fn limits_and_kinds_are_obeyed_and_made_up_for() {
+    let bench = Bench::new(Script::varied());
+    let mut selection = Selection::new();
+    selection.limit = Some(4);
+    selection.kinds = importer_core::KindSet::except(["files", "artifacts"]).unwrap();
+    let receipt = bench
+        .try_import(selection, ImportOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(receipt.runs.len(), 4);
+    assert_eq!(receipt.totals.get(Kind::Files).source, 0);
+    let full = bench.import().await;
+    assert_eq!(full.failures, []);
+    let fresh = Bench::new(Script::varied());
+    fresh.import().await;
+    assert_eq!(bench.contents().await, fresh.contents().await);
+}
+
+#[tokio::test]
+async fn a_listing_that_breaks_is_told() {
+    let mut script = Script::of(vec![run("a", 1), run("b", 1)]);
+    script.listing_fails = true;
+    let receipt = Bench::new(script).import().await;
+    assert_eq!(receipt.failures.len(), 1);
+    assert!(receipt.failures[0].error.contains("the listing broke"));
+    assert_eq!(status(&receipt, "a"), RunStatus::Imported);
+}
+
+/// Polls a future so many times, then drops it.
+async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = times;
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(out) => Poll::Ready(Some(out)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn stopped_at_any_point_and_repeated_it_ends_the_same() {
+    let fresh = Bench::new(Script::varied());
+    fresh.import().await;
+    let expected = fresh.contents().await;
+    for stop in (0..60).chain([80, 120, 200, 400]) {
+        let bench = Bench::new(Script::varied());
+        for _ in 0..3 {
+            poll_times(
+                bench.try_import(Selection::new(), ImportOptions::default()),
+                stop,
+            )
+            .await;
+        }
+        let receipt = bench.import().await;
+        assert_eq!(receipt.failures, []);
+        assert_eq!(
+            bench.contents().await,
+            expected,
+            "stopped after {stop} polls"
+        );
+    }
+}
+
+#[tokio::test]
+async fn cancelled_in_order_it_says_so() {
+    let bench = Bench::new(Script::varied());
+    let options = ImportOptions::default();
+    options.cancel.cancel();
+    let receipt = bench.try_import(Selection::new(), options).await.unwrap();
+    assert!(!receipt.complete);
+    assert!(receipt.totals.balances());
+    assert!(bench.import().await.complete);
+}

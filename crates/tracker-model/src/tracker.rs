@@ -1,0 +1,367 @@
+use std::{
+    fmt::{Debug, Display},
+    ops::Range,
+};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use crate::{
+    ArtifactDraft, ArtifactUse, ArtifactVersion, ByteStream, Collection, CollectionPatch,
+    CollectionPath, Content, EntityName, FileDraft, FileInfo, HistoryQuery, HistoryStream,
+    ManifestEntry, PointBatch, Precondition, Project, ProjectPatch, ProjectPath, Result, Run,
+    RunPatch, RunPath, RunQuery, SampleQuery, SeriesInfo, ValueKinds, VersionPatch, VersionRef,
+};
+
+/// What a tracker can do. Ask this, rather than trying and failing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// A change to a run is one step: merges of several writers lose nothing, and
+    /// [`Precondition::Version`] is known. Otherwise a change is a reading and a writing.
+    pub atomic_changes: bool,
+    /// The commit of a [`HistoryWriter`] is one step. Otherwise readers may see a part of it
+    /// meanwhile, and one that was cut off is ended by the next writer with the same token.
+    pub atomic_commits: bool,
+    /// The kinds of values that a history holds; others are `Unsupported`.
+    pub value_kinds: ValueKinds,
+    /// Series keep the order of logging, equal points and row numbers. Otherwise a series is in
+    /// order of time and step, has equal points once, and its rows are derived.
+    pub logged_order: bool,
+    /// A [`HistoryWriter`] may replace points that were committed before.
+    pub rewrite_history: bool,
+    /// [`SeriesInfo::digest`] is known without reading the series.
+    pub series_digests: bool,
+    /// [`Content::Stored`] is understood.
+    pub stored_content: bool,
+    /// [`ArtifactDraft::index`] is obeyed.
+    pub version_indices: bool,
+}
+
+impl Capabilities {
+    /// Everything.
+    pub fn all() -> Self {
+        Self {
+            atomic_changes: true,
+            atomic_commits: true,
+            value_kinds: ValueKinds::all(),
+            logged_order: true,
+            rewrite_history: true,
+            series_digests: true,
+            stored_content: true,
+            version_indices: true,
+        }
+    }
+}
+
+/// The projects of a tracker. Implementor's contract.
+#[async_trait]
+pub trait ProjectStore: Display + Debug + Send + Sync + 'static {
+    /// All projects, or those of one entity, by address.
+    fn projects(&self, entity: Option<&EntityName>) -> BoxStream<'static, Result<Project>>;
+
+    /// One project.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn project(&self, path: &ProjectPath) -> Result<Project>;
+
+    /// Creates the project if there is none, makes the change in one step, and answers what is
+    /// there now.
+    async fn upsert_project(&self, path: &ProjectPath, patch: ProjectPatch) -> Result<Project>;
+}
+
+/// The runs of a tracker. Implementor's contract.
+#[async_trait]
+pub trait RunStore: Display + Debug + Send + Sync + 'static {
+    /// Creates the run (and its project) if there is none, makes the change in one step, and
+    /// answers what is there now. Durable when it answers.
+    ///
+    /// # Errors
+    /// Those of the [`Precondition`]; `Unsupported` for [`Precondition::Version`] without
+    /// [`Capabilities::atomic_changes`].
+    async fn upsert_run(&self, path: &RunPath, patch: RunPatch, pre: Precondition) -> Result<Run>;
+
+    /// One run, deleted ones too.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn run(&self, path: &RunPath) -> Result<Run>;
+
+    /// The runs that the query asks for, in its order. A run that changes meanwhile comes once; one
+    /// that is made or deleted meanwhile may come or not.
+    fn find_runs(&self, query: RunQuery) -> BoxStream<'static, Result<Run>>;
+
+    /// How many runs the query asks for, its limit aside.
+    async fn count_runs(&self, query: &RunQuery) -> Result<u64>;
+
+    /// Deletes the run with its history, its files and its part in the lineage, for good.
+    ///
+    /// # Errors
+    /// `NotFound`. `Unsupported` where runs can only be marked ([`RunPatch::deleted`]).
+    async fn delete_run(&self, path: &RunPath) -> Result<()>;
+}
+
+/// The history of runs. Implementor's contract.
+///
+/// A series is the sequence of points of one key in one stream. Its points have an order, that of
+/// logging; the *index* of a point is its place in that order, from 0. Points of a series may have
+/// a *row* number, which ties together what was logged together; rows ascend within a series.
+#[async_trait]
+pub trait HistoryStore: Display + Debug + Send + Sync + 'static {
+    /// Appends rows to a live run, all of them or, with an error, none. Durable when it answers.
+    ///
+    /// Every batch has row numbers, all of them at least `at`, which says that the caller knows the
+    /// rows before it to be there: a client says the number of its first row, and what was lost on
+    /// the way is noticed; a server that must take what comes says 0. Rows before the next row are
+    /// left alone, so that the same call twice has the effect of one. Answers the number of the
+    /// next row, the one after the greatest.
+    ///
+    /// # Errors
+    /// `NotFound` without the run. `InvalidInput` without row numbers, with rows that do not ascend
+    /// within a series, or with a gap between the next row and `at`. `Unsupported` for kinds of
+    /// values that are not in [`Capabilities::value_kinds`]. `Conflict` if a [`HistoryWriter`] of
+    /// this history is open and the tracker cannot do both.
+    async fn append(
+        &self,
+        run: &RunPath,
+        stream: HistoryStream,
+        at: u64,
+        batches: Vec<PointBatch>,
+    ) -> Result<u64>;
+
+    /// Writes much history at once. Nothing is seen by readers before the writer commits; what
+    /// was written up to a checkpoint survives a crash and is met again ([`HistoryWriter::staged`])
+    /// by the next writer with the same `token`. A writer with another token drops it.
+    ///
+    /// # Errors
+    /// `NotFound` without the run. `Conflict` if somebody else is writing.
+    async fn history_writer(
+        &self,
+        run: &RunPath,
+        stream: HistoryStream,
+        token: &str,
+    ) -> Result<Box<dyn HistoryWriter>>;
+
+    /// All series of the stream that have points, by key.
+    ///
+    /// # Errors
+    /// `NotFound` without the run.
+    async fn series(&self, run: &RunPath, stream: HistoryStream) -> Result<Vec<SeriesInfo>>;
+
+    /// The points that the query asks for; a batch holds points of one series. Within a series,
+    /// points come in order of logging. How series interleave is up to the tracker: a store of
+    /// series sends them one after the other, a server of rows all of them together.
+    ///
+    /// A query for rows ([`HistoryQuery::by_rows`]) changes this. Every batch then has row
+    /// numbers, which ascend within each series of the answer, and the first rows of the batches
+    /// never go back: when a batch begins at row `r`, all points of the rows before `r` have come.
+    /// The points that have come and belong to row `r` or later are never more than
+    /// [`crate::MAX_BATCH_POINTS`] and those of one row, so that whoever puts rows together
+    /// ([`crate::rows_of`]) needs little memory. [`crate::RowSplitter`] cuts rows so.
+    ///
+    /// # Errors
+    /// `NotFound` without the run.
+    fn scan(&self, run: &RunPath, query: HistoryQuery) -> BoxStream<'static, Result<PointBatch>>;
+
+    /// At most `samples` points of each series asked for: the first, the last, and the least and
+    /// the greatest of each bucket. Deterministic. [`crate::sample_by_scan`] implements it over
+    /// the rest of the trait.
+    async fn sample(&self, run: &RunPath, query: SampleQuery) -> Result<Vec<PointBatch>>;
+}
+
+/// Writes much history of one run. Dropping it without a commit loses what came after the last
+/// checkpoint.
+#[async_trait]
+pub trait HistoryWriter: Debug + Send {
+    /// The series that an earlier writer with the same token has written to, as they were at its
+    /// last checkpoint and will be after a commit: `count` is the index where a series goes on.
+    fn staged(&self) -> &[SeriesInfo];
+
+    /// Writes points of one series. `at` is the index of the first of them in the series; points
+    /// that an earlier writer committed or staged at or after `at` are replaced by those of this
+    /// writer. Within one writer, the batches of a series follow each other without a gap. A batch
+    /// without points changes nothing.
+    ///
+    /// # Errors
+    /// `InvalidInput` with a gap, or with rows that do not ascend. `Unsupported` if `at` is before
+    /// the end of what is committed and the tracker cannot rewrite, and for kinds of values that
+    /// are not in [`Capabilities::value_kinds`].
+    async fn write(&mut self, at: u64, batch: PointBatch) -> Result<()>;
+
+    /// Makes what was written durable, still unseen.
+    async fn checkpoint(&mut self) -> Result<()>;
+
+    /// Shows all that was written and staged, in one step ([`Capabilities::atomic_commits`]),
+    /// durably.
+    async fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// The files of runs. Implementor's contract.
+#[async_trait]
+pub trait FileStore: Display + Debug + Send + Sync + 'static {
+    /// Puts a file into a run, in place of one with the same name. Seen only when all of it is
+    /// there. Reads the contents as a stream.
+    ///
+    /// # Errors
+    /// `NotFound` without the run, `InvalidInput` for a name that [`crate::check_file_name`]
+    /// refuses, and those of the stream.
+    async fn put_file(&self, run: &RunPath, file: FileDraft, body: ByteStream) -> Result<FileInfo>;
+
+    /// The files of a run, by name.
+    ///
+    /// # Errors
+    /// `NotFound` without the run.
+    fn files(&self, run: &RunPath) -> BoxStream<'static, Result<FileInfo>>;
+
+    /// The contents of a file, or a part of them (clipped to what is there).
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn open_file(
+        &self,
+        run: &RunPath,
+        name: &str,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream>;
+
+    /// Deletes a file.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn delete_file(&self, run: &RunPath, name: &str) -> Result<()>;
+}
+
+/// The artifacts of projects. Implementor's contract.
+#[async_trait]
+pub trait ArtifactStore: Display + Debug + Send + Sync + 'static {
+    /// The collections of a project, by name.
+    ///
+    /// # Errors
+    /// `NotFound` without the project.
+    fn collections(&self, project: &ProjectPath) -> BoxStream<'static, Result<Collection>>;
+
+    /// Creates the collection (and its project) if there is none, makes the change, and answers
+    /// what is there now.
+    async fn upsert_collection(
+        &self,
+        path: &CollectionPath,
+        patch: CollectionPatch,
+    ) -> Result<Collection>;
+
+    /// The versions of a collection, by index.
+    ///
+    /// # Errors
+    /// `NotFound` without the collection.
+    fn versions(&self, path: &CollectionPath) -> BoxStream<'static, Result<ArtifactVersion>>;
+
+    /// One version.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn version(&self, path: &CollectionPath, version: &VersionRef)
+    -> Result<ArtifactVersion>;
+
+    /// Changes what is said of a version.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn update_version(
+        &self,
+        path: &CollectionPath,
+        index: u64,
+        patch: VersionPatch,
+    ) -> Result<ArtifactVersion>;
+
+    /// Makes a version. The collection must exist.
+    ///
+    /// # Errors
+    /// `NotFound`; `AlreadyExists` if another version (by its source key) has the index.
+    async fn artifact_writer(
+        &self,
+        path: &CollectionPath,
+        draft: ArtifactDraft,
+    ) -> Result<Box<dyn ArtifactWriter>>;
+}
+
+/// Makes one version of an artifact. Dropping it without a commit leaves no version.
+#[async_trait]
+pub trait ArtifactWriter: Debug + Send {
+    /// Adds one file, in any order of paths.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a path given twice or one that [`crate::check_file_name`] refuses,
+    /// `NotFound` for [`Content::Stored`] that is not, `Unsupported` where the tracker does not
+    /// know it, and those of the stream. The writer can go on after an error.
+    async fn add(&mut self, path: &str, content: Content) -> Result<ManifestEntry>;
+
+    /// Makes the version seen, in one step, durably.
+    ///
+    /// # Errors
+    /// Those of [`ArtifactStore::artifact_writer`], if others were faster.
+    async fn commit(self: Box<Self>) -> Result<ArtifactVersion>;
+}
+
+/// What is in a version of an artifact. Implementor's contract.
+#[async_trait]
+pub trait ArtifactContents: Display + Debug + Send + Sync + 'static {
+    /// The entries of a version, by path.
+    ///
+    /// # Errors
+    /// `NotFound` without the version.
+    fn manifest(
+        &self,
+        path: &CollectionPath,
+        index: u64,
+    ) -> BoxStream<'static, Result<ManifestEntry>>;
+
+    /// The contents of an entry, or a part of them (clipped to what is there).
+    ///
+    /// # Errors
+    /// `NotFound`; `Unsupported` for a reference.
+    async fn open_entry(
+        &self,
+        path: &CollectionPath,
+        index: u64,
+        entry: &str,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream>;
+}
+
+/// Which runs made and used which artifacts. Implementor's contract.
+#[async_trait]
+pub trait Lineage: Display + Debug + Send + Sync + 'static {
+    /// Records that a run made or used a version. The same twice is once.
+    ///
+    /// # Errors
+    /// `NotFound` without the run or the version.
+    async fn record_use(&self, entry: ArtifactUse) -> Result<()>;
+
+    /// What a run made and used. A tracker may count [`crate::ArtifactVersion::logged_by`] as
+    /// recorded.
+    ///
+    /// # Errors
+    /// `NotFound` without the run.
+    fn uses_of_run(&self, run: &RunPath) -> BoxStream<'static, Result<ArtifactUse>>;
+
+    /// Which runs made and used a version.
+    ///
+    /// # Errors
+    /// `NotFound` without the version.
+    fn uses_of_version(
+        &self,
+        path: &CollectionPath,
+        index: u64,
+    ) -> BoxStream<'static, Result<ArtifactUse>>;
+}
+
+/// A place where runs are kept: the sum of its parts.
+///
+/// Implementations are shared behind an `Arc`; every method may be called from many tasks at once,
+/// and every future and stream may be dropped at any point without harm.
+pub trait Tracker:
+    ProjectStore + RunStore + HistoryStore + FileStore + ArtifactStore + ArtifactContents + Lineage
+{
+    /// What this tracker can do.
+    fn capabilities(&self) -> Capabilities;
+}

@@ -1,0 +1,44 @@
+//! The suite passes trackers that can do little and say so, and notices faults.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use tracker_model::{Tracker, conformance, tracker_conformance};
+
+use crate::faulty::{Fault, FaultyTracker};
+
+/// Runs a part of the suite on a tracker with the fault, which must not pass.
+macro_rules! noticed {
+    ($part:ident: $($fault:ident)*) => {
+        #[test]
+        fn $part() {
+            for fault in [$(Fault::$fault),*] {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let fresh = || async { Arc::new(FaultyTracker::new(fault)) as Arc<dyn Tracker> };
+                let run = || runtime.block_on(conformance::$part(fresh));
+                assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "{fault:?} was not noticed");
+            }
+        }
+    };
+}
+
+tracker_conformance!(|| async { Arc::new(FaultyTracker::new(Fault::Modest)) as Arc<dyn Tracker> });
+
+mod noticed {
+    use super::*;
+
+    noticed!(projects: ProjectsInDisorder);
+    noticed!(runs: VersionUnchecked SecretlyModest LimitIgnored DeletedListed MergeReplaces MillisecondsOnly);
+    noticed!(history_bulk: ZeroWithoutSign TimesInMilliseconds FromIndexIgnored StepsIgnored KeysArePrefixes KeysTrimmed
+    TokensIgnored CheckpointsIgnored OneStream NoDigests RowsForgotten SecretlyModest);
+    noticed!(history_append: GapsAppended OneStream);
+    noticed!(history_rows: ByRowsIgnored GroupsUnbounded SeriesByRowsInTurn RowsForgotten SecretlyModest);
+    noticed!(samples: SamplesAreTheFirst SamplesAreAll);
+    noticed!(files: NamesMadeLegal NamesInLowerCase RangesIgnored BrokenBodiesKept);
+    noticed!(artifacts: SecretlyModest IndicesIgnored SourceKeysIgnored AliasesInDrafts RangesIgnored);
+    noticed!(lineage: UsesTwice StepsOfUsesLost);
+    noticed!(names: RunIdsInLowerCase);
+    noticed!(concurrency: LostUpdates VersionUnchecked);
+}

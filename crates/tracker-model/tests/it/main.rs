@@ -1,0 +1,5 @@
+//! The suite of the contract: the tracker in memory passes it, broken ones do not.
+
+mod faults;
+mod faulty;
+mod memory;

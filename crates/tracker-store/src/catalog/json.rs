@@ -1,0 +1,93 @@
+//! JSON columns.
+
+use rusqlite::Row;
+use serde::{Serialize, de::DeserializeOwned};
+use tracker_model::{Error, JsonObject, Result, Timestamp};
+
+use super::Outcome;
+use crate::error::corrupt;
+
+/// Nesting that a reader of JSON still takes.
+const MAX_DEPTH: usize = 127;
+
+/// The text of a column; `None` for the empty object.
+pub(super) fn object_column(what: &str, object: &JsonObject) -> Result<Option<String>> {
+    if object.is_empty() {
+        Ok(None)
+    } else {
+        column(what, object).map(Some)
+    }
+}
+
+/// The text of a column.
+pub(super) fn column<T: Serialize>(what: &str, value: &T) -> Result<String> {
+    let text = serde_json::to_string(value)
+        .map_err(|e| Error::invalid(format!("{what} cannot be written as JSON")).with_source(e))?;
+    if depth(&text) > MAX_DEPTH {
+        return Err(Error::invalid(format!(
+            "{what} is nested deeper than {MAX_DEPTH} levels"
+        )));
+    }
+    Ok(text)
+}
+
+/// Reads a column that may be NULL.
+pub(super) fn from_column<T: DeserializeOwned + Default>(
+    row: &Row<'_>,
+    column: &str,
+) -> Outcome<T> {
+    let text: Option<String> = row.get(column)?;
+    let Some(text) = text else {
+        return Ok(T::default());
+    };
+    let parsed = serde_json::from_str(&text);
+    Ok(parsed.map_err(|e| {
+        corrupt(format!(
+            "the catalog holds broken JSON in its column {column}"
+        ))
+        .with_source(e)
+    })?)
+}
+
+/// Two columns of a time.
+pub(super) fn time(row: &Row<'_>, ms: &str, ns: &str) -> Outcome<Option<Timestamp>> {
+    let ms: Option<i64> = row.get(ms)?;
+    let ns: Option<u32> = row.get(ns)?;
+    Ok(ms.map(|ms| Timestamp::from_parts(ms, ns.unwrap_or(0))))
+}
+
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0);
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        match b {
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => {
+                while let Some(b) = bytes.next() {
+                    match b {
+                        b'\\' => drop(bytes.next()),
+                        b'"' => break,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::depth;
+
+    #[test]
+    fn depth_is_that_of_brackets_outside_strings() {
+        assert_eq!(depth(r#"{"a[[[":[1,{"b\"[[":2}],"c":"]]\\"}"#), 3);
+        assert_eq!(depth("1"), 0);
+    }
+}

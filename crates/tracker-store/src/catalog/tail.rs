@@ -1,0 +1,219 @@
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tracker_model::{Error, HistoryStream, PointBatch, RunPath, SeriesKey};
+
+use super::{
+    Outcome, runs,
+    segments::{self, stream_number},
+};
+use crate::{
+    error::corrupt,
+    history::{TailChunk, decode_tail, encode_tail},
+};
+
+/// What an append has come to.
+#[derive(Debug)]
+pub(crate) struct Appended {
+    pub(crate) next_row: u64,
+    /// Points of the tail.
+    pub(crate) points: u64,
+}
+
+#[derive(Default)]
+struct State {
+    next_row: u64,
+    points: u64,
+}
+
+fn state(connection: &Connection, run: i64, stream: HistoryStream) -> Outcome<Option<State>> {
+    let sql = "SELECT next_row, points FROM tail_state WHERE run = ?1 AND stream = ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let read = |r: &rusqlite::Row<'_>| {
+        Ok(State {
+            next_row: r.get(0)?,
+            points: r.get(1)?,
+        })
+    };
+    Ok(statement
+        .query_row(params![run, stream_number(stream)], read)
+        .optional()?)
+}
+
+fn set_state(
+    connection: &Connection,
+    run: i64,
+    stream: HistoryStream,
+    state: &State,
+) -> Outcome<()> {
+    let sql =
+        "INSERT OR REPLACE INTO tail_state (run, stream, next_row, points) VALUES (?1, ?2, ?3, ?4)";
+    connection.prepare_cached(sql)?.execute(params![
+        run,
+        stream_number(stream),
+        state.next_row,
+        state.points
+    ])?;
+    Ok(())
+}
+
+/// Adds the points of rows that are not there yet.
+pub(crate) fn append(
+    connection: &Connection,
+    path: &RunPath,
+    stream: HistoryStream,
+    at: u64,
+    batches: Vec<PointBatch>,
+) -> Outcome<Appended> {
+    let run = runs::require(connection, path)?;
+    let mut state = match state(connection, run, stream)? {
+        Some(state) => state,
+        None => State {
+            next_row: next_sealed_row(connection, run, stream)?,
+            points: 0,
+        },
+    };
+    if at > state.next_row {
+        let message = format!(
+            "append to the history of run {path}: row {at} leaves a gap, the next row is {}",
+            state.next_row
+        );
+        return Err(Error::invalid(message).into());
+    }
+    let (mut new, mut points, mut next) = (Vec::new(), 0u64, state.next_row);
+    let mut last: HashMap<SeriesKey, u64> = HashMap::new();
+    for batch in batches {
+        batch.check()?;
+        let bad = |why: &str| {
+            Error::invalid(format!(
+                "append to run {path}: the rows of {:?} {why}",
+                batch.key
+            ))
+        };
+        let rows = batch.rows.as_ref().ok_or_else(|| bad("have no numbers"))?;
+        let (Some(first), Some(end)) = (rows.first(), rows.last()) else {
+            continue;
+        };
+        let before = last.insert(batch.key.clone(), *end);
+        if *first < at || before.is_some_and(|before| *first <= before) {
+            return Err(bad(&format!("do not ascend from {at}")).into());
+        }
+        next = next.max(end + 1);
+        let known = rows.partition_point(|row| *row < state.next_row);
+        let batch = if known == 0 {
+            batch
+        } else {
+            batch.slice(known, batch.len())
+        };
+        if !batch.is_empty() {
+            points += batch.len() as u64;
+            new.push(batch);
+        }
+    }
+    if !new.is_empty() {
+        let sql = "INSERT INTO tail (run, stream, points, data) VALUES (?1, ?2, ?3, ?4)";
+        let data = encode_tail(new)?;
+        connection.prepare_cached(sql)?.execute(params![
+            run,
+            stream_number(stream),
+            points,
+            data
+        ])?;
+        state = State {
+            next_row: next,
+            points: state.points + points,
+        };
+        set_state(connection, run, stream, &state)?;
+    }
+    Ok(Appended {
+        next_row: state.next_row,
+        points: state.points,
+    })
+}
+
+fn next_sealed_row(connection: &Connection, run: i64, stream: HistoryStream) -> Outcome<u64> {
+    let view = segments::view(connection, run, stream, None)?;
+    Ok(view
+        .series
+        .values()
+        .filter_map(|s| s.course.last_row)
+        .max()
+        .map_or(0, |row| row + 1))
+}
+
+/// What is appended and not sealed, in order.
+pub(crate) fn read(
+    connection: &Connection,
+    run: i64,
+    stream: HistoryStream,
+) -> Outcome<Vec<TailChunk>> {
+    let sql = "SELECT id, data FROM tail WHERE run = ?1 AND stream = ?2 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![run, stream_number(stream)])?;
+    let mut out = Vec::new();
+    while let Some(row) = rows.next()? {
+        let data = row
+            .get_ref(1)?
+            .as_blob()
+            .map_err(|_| corrupt("the tail of a history is no blob"))?;
+        out.push(TailChunk {
+            id: row.get(0)?,
+            batches: decode_tail(data)?,
+        });
+    }
+    Ok(out)
+}
+
+/// The histories of a run that have a tail.
+pub(crate) fn streams(connection: &Connection, run: i64) -> Outcome<Vec<HistoryStream>> {
+    let mut out = Vec::new();
+    for stream in [HistoryStream::Metrics, HistoryStream::System] {
+        if state(connection, run, stream)?.is_some_and(|s| s.points > 0) {
+            out.push(stream);
+        }
+    }
+    Ok(out)
+}
+
+/// Whether the run has a tail.
+pub(crate) fn exists(connection: &Connection, path: &RunPath) -> Outcome<bool> {
+    Ok(!streams(connection, runs::require(connection, path)?)?.is_empty())
+}
+
+/// Forgets what is sealed now: the tail up to this line.
+pub(crate) fn cut(
+    connection: &Connection,
+    run: i64,
+    stream: HistoryStream,
+    up_to: i64,
+) -> Outcome<()> {
+    let key = params![run, stream_number(stream), up_to];
+    connection
+        .prepare_cached("DELETE FROM tail WHERE run = ?1 AND stream = ?2 AND id <= ?3")?
+        .execute(key)?;
+    if let Some(mut state) = state(connection, run, stream)? {
+        let sql = "SELECT coalesce(sum(points), 0) FROM tail WHERE run = ?1 AND stream = ?2";
+        state.points = connection
+            .prepare_cached(sql)?
+            .query_row(params![run, stream_number(stream)], |r| r.get(0))?;
+        set_state(connection, run, stream, &state)?;
+    }
+    Ok(())
+}
+
+/// Takes account of rows that a writer has committed.
+pub(crate) fn rows_committed(
+    connection: &Connection,
+    run: i64,
+    stream: HistoryStream,
+    last_row: Option<u64>,
+) -> Outcome<()> {
+    let (Some(mut state), Some(last)) = (state(connection, run, stream)?, last_row) else {
+        return Ok(());
+    };
+    if last >= state.next_row {
+        state.next_row = last + 1;
+        set_state(connection, run, stream, &state)?;
+    }
+    Ok(())
+}

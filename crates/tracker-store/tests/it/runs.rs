@@ -1,0 +1,188 @@
+use futures::TryStreamExt;
+use serde_json::json;
+use tracker_model::{
+    ErrorKind, JsonPatch, Precondition, Run, RunOrder, RunPatch, RunQuery, RunState, RunStore,
+    Timestamp,
+};
+
+use crate::support::{all, run, store};
+
+#[tokio::test]
+async fn every_field_comes_back() {
+    let place = store().await;
+    let path = run("local/ünï 实验/run 1");
+    let mut expected = Run::new(path.clone(), Timestamp::from_parts(i64::MIN, 123_456));
+    let text = |s: &str| Some(format!("{s} \u{0} \" ' ü 🦀 "));
+    expected.name = text("name");
+    expected.state = RunState::Preempting;
+    expected.started_at = Some(Timestamp::from_parts(-1, 1));
+    expected.ended_at = Some(Timestamp::from_millis(i64::MAX));
+    expected.heartbeat_at = Some(Timestamp::from_millis(0));
+    expected.deleted = true;
+    expected.user = text("user");
+    expected.host = text("host");
+    expected.program = text("program");
+    expected.args = vec![String::new(), "--x=1".into()];
+    expected.git = Some(tracker_model::Git {
+        commit: text("c"),
+        remote: None,
+        branch: text("b"),
+    });
+    expected.group = text("group");
+    expected.job_type = text("job");
+    expected.tags = vec!["b".into(), "a".into(), "b".into()];
+    expected.notes = text("notes");
+    expected.config = json!({"a": {"b": [1, 1.0, 1e300, -0.0, u64::MAX, i64::MIN, 0.1, null, true, "x\u{0}"]}, "": {}})
+        .as_object().unwrap().clone();
+    expected.summary = json!({"loss": "NaN"}).as_object().unwrap().clone();
+    expected.parent = Some(tracker_model::RunId::new("parent").unwrap());
+    expected.sweep = text("sweep");
+    expected.inputs = vec![tracker_model::DatasetInput {
+        name: "d".into(),
+        digest: "x".into(),
+        source: Some("{\"a\":1}".into()),
+        tags: json!({"k": "v"}).as_object().unwrap().clone(),
+        ..Default::default()
+    }];
+    expected.extras = json!({"mlflow.tags": {"x": "y"}})
+        .as_object()
+        .unwrap()
+        .clone();
+    expected.import = Some(tracker_model::ImportStamp {
+        source: "s".into(),
+        run: "r".into(),
+        complete: true,
+        fingerprint: "f".into(),
+    });
+    let patch = RunPatch::replacing_all(&expected);
+    expected.version = 1;
+    let answer = place
+        .store
+        .upsert_run(&path, patch, Precondition::Absent)
+        .await
+        .unwrap();
+    assert_eq!(answer, expected);
+    assert_eq!(place.store.run(&path).await.unwrap(), expected);
+    let listed = all(place.store.find_runs(RunQuery::new().with_deleted(true))).await;
+    assert_eq!(listed, [expected]);
+}
+
+#[tokio::test]
+async fn json_that_could_not_be_read_again_is_refused() {
+    let place = store().await;
+    let nested = |levels: usize| {
+        let inner = (1..levels).fold(json!(1), |v, _| json!([v]));
+        RunPatch::new().with_config(JsonPatch::Replace(
+            [("a".to_owned(), inner)].into_iter().collect(),
+        ))
+    };
+    let path = run("local/p/r");
+    place
+        .store
+        .upsert_run(&path, nested(127), Precondition::None)
+        .await
+        .unwrap();
+    assert!(place.store.run(&path).await.is_ok());
+    let e = place
+        .store
+        .upsert_run(&path, nested(128), Precondition::None)
+        .await
+        .unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::InvalidInput);
+    assert_eq!(place.store.run(&path).await.unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn pages_join_without_gap_or_double() {
+    let place = store().await;
+    // Many of the same instant, over several pages, in two projects with the same ids.
+    let tasks = (0..1300u64).map(|i| {
+        let path = run(&format!("local/p{}/r{:04}", i % 2, i / 2));
+        let created =
+            Timestamp::from_parts((i / 400).cast_signed(), u32::try_from(i / 800).unwrap());
+        let patch = RunPatch::new()
+            .with_created_at(created)
+            .with_deleted(i % 10 == 9);
+        let store = place.store.clone();
+        async move {
+            store
+                .upsert_run(&path, patch, Precondition::None)
+                .await
+                .map(drop)
+        }
+    });
+    futures::future::try_join_all(tasks).await.unwrap();
+
+    for order in [RunOrder::NewestFirst, RunOrder::OldestFirst] {
+        for (query, count) in [
+            (RunQuery::new(), 1170),
+            (RunQuery::new().with_deleted(true), 1300),
+            (
+                RunQuery::of_project(&run("local/p1/x").project_path()).with_deleted(true),
+                650,
+            ),
+            (
+                RunQuery::new()
+                    .with_run(run("a/b/r0003").run)
+                    .with_deleted(true),
+                2,
+            ),
+            (RunQuery::of_project(&run("local/none/x").project_path()), 0),
+        ] {
+            let query = query.with_order(order);
+            assert_eq!(place.store.count_runs(&query).await.unwrap(), count);
+            let runs = all(place.store.find_runs(query.clone())).await;
+            assert_eq!(runs.len() as u64, count);
+            assert!(runs.iter().all(|r| query.matches(r)));
+            let place_of = |r: &Run| {
+                let newest = match order {
+                    RunOrder::NewestFirst => (
+                        -r.created_at.as_millis(),
+                        -i64::from(r.created_at.sub_nanos()),
+                    ),
+                    _ => (
+                        r.created_at.as_millis(),
+                        i64::from(r.created_at.sub_nanos()),
+                    ),
+                };
+                (newest, r.path.run.clone(), r.path.project.clone())
+            };
+            assert!(runs.is_sorted_by(|a, b| place_of(a) < place_of(b)));
+            let some: Vec<_> = place
+                .store
+                .find_runs(query.with_limit(77))
+                .try_collect()
+                .await
+                .unwrap();
+            assert_eq!(some, runs[..runs.len().min(77)]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_failing_change_harms_no_other_of_its_transaction() {
+    let place = store().await;
+    let tasks = (0..200).map(|i| {
+        let store = place.store.clone();
+        async move {
+            let pre = if i % 3 == 0 {
+                Precondition::Present
+            } else {
+                Precondition::Absent
+            };
+            let path = run(&format!("local/p/r{i}"));
+            store
+                .upsert_run(&path, RunPatch::new(), pre)
+                .await
+                .map_err(|e| e.kind())
+        }
+    });
+    for (i, answer) in futures::future::join_all(tasks)
+        .await
+        .into_iter()
+        .enumerate()
+    {
+        assert_eq!(answer.err(), (i % 3 == 0).then_some(ErrorKind::NotFound));
+    }
+    assert_eq!(place.store.count_runs(&RunQuery::new()).await.unwrap(), 133);
+}

@@ -1,0 +1,219 @@
+//! The command line `trackway`: parse, run, exit code.
+
+mod commands;
+mod failure;
+mod location;
+mod open;
+mod output;
+mod patterns;
+mod plot;
+mod progress;
+mod resolve;
+mod save;
+mod selection;
+mod settings;
+mod shape;
+mod stop;
+mod table;
+mod talk;
+mod text;
+mod times;
+mod whole_file;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use commands::Command;
+use failure::{Exit, Failure, Result};
+use output::Output;
+use settings::{GlobalArgs, Settings};
+use talk::Talk;
+
+/// Move, query and keep the experiments of machine learning teams.
+#[derive(Debug, Parser)]
+#[command(
+    name = "trackway",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+#[command(after_help = "Examples:
+  trackway import ./mlruns                     import an MLflow file store, with a receipt
+  trackway import http://localhost:5000        import from a tracking server
+  trackway runs                                list what is there
+  trackway history RUN --plot                  look at its curves
+
+Exit codes: 0 all well, 1 failed, 2 wrong usage, 3 finished but something was lost or failed,
+4 not authorised, 5 not found, 6 refused, 7 a check found differences, 8 temporary, 130 interrupted")]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct Shell {
+    pub(crate) global: GlobalArgs,
+    pub(crate) settings: Settings,
+    pub(crate) out: Output,
+    pub(crate) talk: Talk,
+}
+
+/// Runs the command of this process's arguments.
+pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(Talk::bug));
+    std::panic::catch_unwind(invoke).unwrap_or(Exit::Failed.into())
+}
+
+fn invoke() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let exit = if e.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            };
+            // Nobody can be told that nobody listens.
+            let _ = e.print();
+            return exit.into();
+        }
+    };
+    let early = Talk::new(
+        &cli.global,
+        cli.global.color.unwrap_or(settings::Color::Auto),
+    );
+    let (talk, done) = match start(cli) {
+        Ok((mut shell, command)) => {
+            let talk = shell.talk.clone();
+            (talk, work(&mut shell, command))
+        }
+        Err(failure) => (early, Err(failure)),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            talk.failure(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<(Shell, Command)> {
+    let settings = Settings::read(&cli.global)?;
+    let talk = Talk::new(&cli.global, settings.color);
+    log(&cli.global);
+    let out = Output::new(&cli.global, settings.color);
+    Ok((
+        Shell {
+            global: cli.global,
+            settings,
+            out,
+            talk,
+        },
+        cli.command,
+    ))
+}
+
+fn work(shell: &mut Shell, command: Command) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("start the threads", &e))?;
+    let done = runtime.block_on(Box::pin(command.run(shell)));
+    // Reads that nobody waits for any more do not hold up the end.
+    runtime.shutdown_background();
+    let exit = done?;
+    shell.out.flush()?;
+    Ok(exit)
+}
+
+/// What libraries say, on standard error: nothing unless asked.
+fn log(global: &GlobalArgs) {
+    use tracing_subscriber::EnvFilter;
+    let level = match global.verbose {
+        0 => return,
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let ours = [
+        "trackway",
+        "tracker_model",
+        "tracker_http",
+        "tracker_store",
+        "importer_core",
+        "importer_mlflow",
+    ];
+    let filter = ours.map(|name| format!("{name}={level}")).join(",");
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+}
+
+/// The definition of the command line, for completions.
+fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// How the user calls this program, for hints: `trackway`, or through cargo.
+pub(crate) fn program() -> &'static str {
+    let through_cargo = std::env::var("CARGO_PKG_NAME")
+        .is_ok_and(|name| name == env!("CARGO_PKG_NAME"))
+        && std::env::var_os("CARGO_MANIFEST_DIR").is_some();
+    match (through_cargo, cfg!(debug_assertions)) {
+        (false, _) => "trackway",
+        (true, true) => "cargo run --",
+        (true, false) => "cargo run --release --",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::{Cli, definition};
+
+    #[test]
+    fn the_command_line_is_sound() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        for line in [
+            "import ./mlruns --to x --namespace a/b --map a=b --experiment * --run 1 --since 7d --until 1d --limit 3 \
+             --include points --include-deleted --jobs 2 --no-incremental --dry-run --verify values --strict \
+             --report - --ledger l --artifacts-root r --restore-infinities --store s --json -q --no-progress",
+            "check ./mlruns ./store --depth counts --jobs 2 --report x --exclude files,traces --no-artifacts -vv",
+            "projects --entity e --include-deleted --from x --jsonl",
+            "runs p --state failed --since 7d --until 1d --limit 2 --oldest-first --include-deleted --show name,user",
+            "run r --from x --color never",
+            "history r -k a,b --all --stream system --min-step -5 --max-step 5 --from x",
+            "history r --samples 10 --plot --log --x time --width 80 --height 9",
+            "export runs p -o x.csv --format parquet --include-deleted",
+            "export history p -k a --layout long --stream system -f jsonl",
+            "files ls r *.csv",
+            "files get r *.csv -o - --force",
+            "artifacts ls p/a",
+            "artifacts get p/a:v1 x -o d --force",
+            "fsck ./store --read-data",
+            "gc ./store --dry-run --grace 1h --staged-for 7d",
+            "doctor http://localhost",
+            "completions bash",
+        ] {
+            let words = std::iter::once("trackway").chain(line.split_whitespace());
+            let parsed = Cli::try_parse_from(words);
+            assert!(
+                parsed.is_ok(),
+                "{line}: {}",
+                parsed.err().map(|e| e.to_string()).unwrap_or_default()
+            );
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The commands, a module each.
+
+mod artifacts;
+mod check;
+mod completions;
+mod doctor;
+mod export;
+mod files;
+mod fsck;
+mod gc;
+mod history;
+mod import;
+mod projects;
+mod run;
+mod runs;
+
+use clap::Subcommand;
+
+use super::{
+    Shell,
+    failure::{Exit, Result},
+};
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Copy runs into a store, and prove that all of them arrived
+    Import(import::ImportArgs),
+    /// Compare a source with a store, without writing
+    Check(check::CheckArgs),
+    /// List projects
+    Projects(projects::ProjectsArgs),
+    /// List runs
+    Runs(runs::RunsArgs),
+    /// Show one run
+    Run(run::RunArgs),
+    /// Print or draw the history of a run
+    History(history::HistoryArgs),
+    /// Write runs or histories to a file: csv, jsonl, parquet
+    Export(export::ExportArgs),
+    /// List or get the files of a run
+    Files(files::FilesArgs),
+    /// List or get artifacts: models, traces, datasets
+    Artifacts(artifacts::ArtifactsArgs),
+    /// Look for damage in a store
+    Fsck(fsck::FsckArgs),
+    /// Remove from a store what nothing uses any more
+    Gc(gc::GcArgs),
+    /// Look for what may be wrong with this machine, the store or a source
+    Doctor(doctor::DoctorArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) async fn run(self, shell: &mut Shell) -> Result<Exit> {
+        match self {
+            Self::Import(args) => import::run(shell, args).await,
+            Self::Check(args) => check::run(shell, args).await,
+            Self::Projects(args) => projects::run(shell, args).await,
+            Self::Runs(args) => runs::run(shell, args).await,
+            Self::Run(args) => run::run(shell, args).await,
+            Self::History(args) => history::run(shell, args).await,
+            Self::Export(args) => export::run(shell, args).await,
+            Self::Files(args) => files::run(shell, args).await,
+            Self::Artifacts(args) => artifacts::run(shell, args).await,
+            Self::Fsck(args) => fsck::run(shell, args).await,
+            Self::Gc(args) => gc::run(shell, args).await,
+            Self::Doctor(args) => doctor::run(shell, args).await,
+            Self::Completions(args) => completions::run(shell, &args),
+        }
+    }
+}

@@ -1,0 +1,221 @@
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use futures::TryStreamExt;
+use tracker_model::{ByteStream, FileInfo, Run, Tracker};
+
+use crate::cli::{
+    Shell,
+    failure::{Exit, Failure, Result},
+    open::{self, FromArgs},
+    output::{Listing, left, right},
+    patterns::Patterns,
+    resolve,
+    save::{Folder, Saved},
+    text,
+};
+
+/// What to do with the files of a run.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trackway files ls 62915c7a
+  trackway files get 62915c7a -o ./files
+  trackway files get 62915c7a '*.csv' -o ./tables
+  trackway files get 62915c7a report/confusion.json -o - | jq .")]
+pub(crate) struct FilesArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// List them
+    Ls(LsArgs),
+    /// Save them into a folder
+    Get(GetArgs),
+}
+
+#[derive(Debug, Args)]
+struct LsArgs {
+    /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
+    run: String,
+    /// Only these; patterns with * and ? too
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    from: FromArgs,
+}
+
+#[derive(Debug, Args)]
+struct GetArgs {
+    /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
+    run: String,
+    /// Only these; patterns with * and ? too
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// The folder to save into; `-` writes one file to standard output [default: the run's id]
+    #[arg(long, short, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Replace files that are there and differ
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    from: FromArgs,
+}
+
+pub(super) async fn run(shell: &mut Shell, args: FilesArgs) -> Result<Exit> {
+    match args.what {
+        What::Ls(args) => ls(shell, args).await,
+        What::Get(args) => get(shell, args).await,
+    }
+}
+
+async fn ls(shell: &mut Shell, args: LsArgs) -> Result<Exit> {
+    let tracker = open::reader(shell, &args.from).await?;
+    let run = resolve::run(&*tracker, &args.run).await?;
+    let patterns = Patterns::new(&args.names)?;
+    let columns = [
+        left("NAME"),
+        right("SIZE"),
+        left("MODIFIED (UTC)"),
+        left("SHA-256"),
+    ];
+    let terminal = shell.out.terminal;
+    let mut listing = Listing::new(&mut shell.out, &columns);
+    let mut files = tracker.files(&run.path);
+    while let Some(file) = files.try_next().await? {
+        if patterns.want(&file.name) {
+            listing.row(&file, || {
+                let (size, sha) = match terminal {
+                    true => (
+                        text::bytes(file.digests.size),
+                        file.digests.sha256.chars().take(12).collect(),
+                    ),
+                    false => (file.digests.size.to_string(), file.digests.sha256.clone()),
+                };
+                vec![
+                    file.name.clone(),
+                    size,
+                    file.modified_at
+                        .map(|t| text::time_cell(t, terminal))
+                        .unwrap_or_default(),
+                    sha,
+                ]
+            })?;
+        }
+    }
+    if listing.end()? == 0 {
+        return none(shell, &run, &patterns, args.names.is_empty());
+    }
+    Ok(Exit::Ok)
+}
+
+fn none(shell: &Shell, run: &Run, patterns: &Patterns, all: bool) -> Result<Exit> {
+    if all {
+        shell.talk.note(format!("run {} has no files", run.path));
+        return Ok(Exit::Ok);
+    }
+    Err(Failure::not_found(format!(
+        "run {} has no file {}",
+        run.path,
+        patterns.describe()
+    ))
+    .with_hint(format!("`trackway files ls {}` lists them", run.path)))
+}
+
+async fn get(shell: &mut Shell, args: GetArgs) -> Result<Exit> {
+    let tracker = open::reader(shell, &args.from).await?;
+    let run = resolve::run(&*tracker, &args.run).await?;
+    let patterns = Patterns::new(&args.names)?;
+    if args.output.as_deref() == Some(Path::new("-")) {
+        return print(shell, &*tracker, &run, &patterns).await;
+    }
+    let folder = args
+        .output
+        .unwrap_or_else(|| PathBuf::from(run.path.run.as_str()));
+    let saver = Folder::new(folder.clone(), args.force)?;
+    let mut count = Counts::default();
+    let mut files = tracker.files(&run.path);
+    while let Some(file) = files.try_next().await? {
+        if patterns.want(&file.name) {
+            let body = tracker.open_file(&run.path, &file.name, None).await?;
+            count.add(
+                saver.save(&file.name, &file.digests, body).await?,
+                file.digests.size,
+            );
+        }
+    }
+    if count.files() == 0 {
+        return none(shell, &run, &patterns, args.names.is_empty());
+    }
+    shell.talk.note(count.describe(&folder));
+    Ok(Exit::Ok)
+}
+
+async fn print(
+    shell: &mut Shell,
+    tracker: &dyn Tracker,
+    run: &Run,
+    patterns: &Patterns,
+) -> Result<Exit> {
+    let mut found: Vec<FileInfo> = Vec::new();
+    let mut files = tracker.files(&run.path);
+    while let Some(file) = files.try_next().await? {
+        if patterns.want(&file.name) {
+            found.push(file);
+        }
+        if found.len() > 1 {
+            return Err(Failure::usage(
+                "more than one file fits, and standard output can take one",
+            )
+            .with_hint("name one file, or a folder with -o DIR"));
+        }
+    }
+    let Some(file) = found.pop() else {
+        return none(shell, run, patterns, false);
+    };
+    copy(shell, tracker.open_file(&run.path, &file.name, None).await?).await
+}
+
+/// Writes contents to standard output.
+pub(super) async fn copy(shell: &mut Shell, mut body: ByteStream) -> Result<Exit> {
+    while let Some(piece) = body.try_next().await? {
+        shell.out.text(piece)?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// What was saved.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    written: u64,
+    there: u64,
+    bytes: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, saved: Saved, size: u64) {
+        match saved {
+            Saved::Written => (self.written, self.bytes) = (self.written + 1, self.bytes + size),
+            Saved::There => self.there += 1,
+        }
+    }
+
+    pub(super) fn files(&self) -> u64 {
+        self.written + self.there
+    }
+
+    pub(super) fn describe(&self, folder: &Path) -> String {
+        let there = if self.there > 0 {
+            format!(", {} there already", self.there)
+        } else {
+            String::new()
+        };
+        format!(
+            "{}, {}{there}, in {}",
+            text::count(self.written, "file"),
+            text::bytes(self.bytes),
+            folder.display()
+        )
+    }
+}

@@ -1,0 +1,318 @@
+use clap::Args;
+use futures::TryStreamExt;
+use serde::Serialize;
+use serde_json::Value as Json;
+use tracker_model::{
+    ArtifactUse, DatasetInput, Git, HistoryStream, JsonObject, Run, SeriesInfo, Timestamp, Tracker,
+    UseRole,
+};
+
+use crate::cli::{
+    Shell,
+    failure::{Exit, Result},
+    open::{self, FromArgs},
+    output::{Listing, Output, left, right},
+    resolve,
+    shape::{RunShape, SourceShape, json_text, value_text},
+    text,
+};
+
+/// Keys that a table shows; JSON shows all.
+const MOST_KEYS: usize = 50;
+
+/// Which run.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  trackway run local/digits/62915c7a           by its path; the beginning of an id is enough
+  trackway run unruly-hare-12                  by its display name
+  trackway run 62915c7a --json | jq .config")]
+pub(crate) struct RunArgs {
+    /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
+    run: String,
+    #[command(flatten)]
+    from: FromArgs,
+}
+
+/// All that is known of a run but its points and bytes.
+#[derive(Serialize)]
+struct Shape<'a> {
+    #[serde(flatten)]
+    run: RunShape<'a>,
+    heartbeat_at: Option<Timestamp>,
+    host: Option<&'a str>,
+    program: Option<&'a str>,
+    args: &'a [String],
+    git: Option<&'a Git>,
+    inputs: &'a [DatasetInput],
+    extras: &'a JsonObject,
+    series: &'a [SeriesShape<'a>],
+    system_series: usize,
+    files: FilesShape,
+    artifacts: &'a [UseShape],
+}
+
+#[derive(Serialize)]
+struct SeriesShape<'a> {
+    key: &'a str,
+    points: u64,
+    steps: Option<(i64, i64)>,
+    last: Option<Json>,
+}
+
+#[derive(Default, Serialize)]
+struct FilesShape {
+    count: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct UseShape {
+    artifact: String,
+    role: UseRole,
+    step: Option<i64>,
+}
+
+pub(super) async fn run(shell: &mut Shell, args: RunArgs) -> Result<Exit> {
+    let tracker = open::reader(shell, &args.from).await?;
+    let run = resolve::run(&*tracker, &args.run).await?;
+    let series = tracker.series(&run.path, HistoryStream::Metrics).await?;
+    let system = tracker.series(&run.path, HistoryStream::System).await?;
+    let files = files(&*tracker, &run).await?;
+    let uses: Vec<ArtifactUse> = tracker.uses_of_run(&run.path).try_collect().await?;
+    let uses: Vec<UseShape> = uses
+        .into_iter()
+        .map(|u| UseShape {
+            artifact: format!("{}:v{}", u.collection, u.index),
+            role: u.role,
+            step: u.step,
+        })
+        .collect();
+    if shell.out.is_json() {
+        let shapes: Vec<_> = series.iter().map(series_shape).collect();
+        let shape = Shape {
+            run: RunShape(&run),
+            heartbeat_at: run.heartbeat_at,
+            host: run.host.as_deref(),
+            program: run.program.as_deref(),
+            args: &run.args,
+            git: run.git.as_ref(),
+            inputs: &run.inputs,
+            extras: &run.extras,
+            series: &shapes,
+            system_series: system.len(),
+            files,
+            artifacts: &uses,
+        };
+        shell.out.document(&shape)?;
+        return Ok(Exit::Ok);
+    }
+    facts(&mut shell.out, &run, &files)?;
+    keys(&mut shell.out, "config", &run.config)?;
+    if let Some(tags) = SourceShape::of(&run).and_then(|s| s.tags()) {
+        keys(&mut shell.out, "tags", tags)?;
+    }
+    history(&mut shell.out, &series)?;
+    if !system.is_empty() {
+        shell.out.line(format!(
+            "\n{} of the machine: --stream system",
+            text::count(system.len() as u64, "series of measurements")
+        ))?;
+    }
+    // Keys of the summary that say something which the histories do not.
+    let mut rest = run.summary.clone();
+    series
+        .iter()
+        .for_each(|s| drop(rest.remove(s.key.as_str())));
+    keys(&mut shell.out, "summary", &rest)?;
+    if !uses.is_empty() {
+        shell.out.line("\nartifacts")?;
+        let mut listing = Listing::new(&mut shell.out, &[left("ROLE"), left("ARTIFACT")]);
+        for entry in &uses {
+            let role = if entry.role == UseRole::Logged {
+                "logged"
+            } else {
+                "used"
+            };
+            listing.row(entry, || vec![role.to_owned(), entry.artifact.clone()])?;
+        }
+        listing.end()?;
+    }
+    Ok(Exit::Ok)
+}
+
+async fn files(tracker: &dyn Tracker, run: &Run) -> Result<FilesShape> {
+    let mut shape = FilesShape::default();
+    let mut files = tracker.files(&run.path);
+    while let Some(file) = files.try_next().await? {
+        shape.count += 1;
+        shape.bytes += file.digests.size;
+    }
+    Ok(shape)
+}
+
+fn series_shape(info: &SeriesInfo) -> SeriesShape<'_> {
+    SeriesShape {
+        key: info.key.as_str(),
+        points: info.count,
+        steps: info.steps,
+        last: info.last.as_ref().map(tracker_model::Value::to_json),
+    }
+}
+
+/// What is said of a run in a line each.
+fn facts(out: &mut Output, run: &Run, files: &FilesShape) -> Result<()> {
+    let mut facts: Vec<(&str, String)> = vec![("run", run.path.to_string())];
+    let mut add = |what, value: Option<String>| {
+        facts.extend(value.filter(|v| !v.is_empty()).map(|v| (what, v)))
+    };
+    add("name", run.name.clone());
+    add(
+        "state",
+        Some(if run.deleted {
+            format!("{}, deleted", run.state)
+        } else {
+            run.state.to_string()
+        }),
+    );
+    add(
+        "started",
+        run.started_at.map(|t| format!("{} UTC", text::time(t))),
+    );
+    add(
+        "ended",
+        run.ended_at.map(|t| format!("{} UTC", text::time(t))),
+    );
+    add("duration", super::runs::duration(run));
+    add("user", run.user.clone());
+    add("host", run.host.clone());
+    add(
+        "program",
+        run.program
+            .clone()
+            .map(|p| [vec![p], run.args.clone()].concat().join(" ")),
+    );
+    if let Some(git) = &run.git {
+        add("commit", git.commit.clone());
+        add("remote", git.remote.clone());
+        add("branch", git.branch.clone());
+    }
+    add("group", run.group.clone());
+    add("job type", run.job_type.clone());
+    add("labels", Some(run.tags.join(", ")));
+    add("parent", run.parent.as_ref().map(ToString::to_string));
+    add("sweep", run.sweep.clone());
+    for input in &run.inputs {
+        let context = input
+            .context
+            .as_deref()
+            .map(|c| format!(" ({c})"))
+            .unwrap_or_default();
+        add(
+            "dataset",
+            Some(format!("{} {}{context}", input.name, input.digest)),
+        );
+    }
+    if files.count > 0 {
+        add(
+            "files",
+            Some(format!(
+                "{}, {}",
+                text::thousands(files.count),
+                text::bytes(files.bytes)
+            )),
+        );
+    }
+    if let Some(source) = SourceShape::of(run) {
+        let (kind, location) = source.place();
+        let whole = run.import.as_ref().is_none_or(|stamp| stamp.complete);
+        add(
+            "imported from",
+            Some(format!(
+                "{kind} {location}{}",
+                if whole { "" } else { " (not complete)" }
+            )),
+        );
+    }
+    add("notes", run.notes.clone());
+    pairs(
+        out,
+        facts.iter().map(|(what, value)| (*what, value.as_str())),
+    )
+}
+
+fn keys(out: &mut Output, title: &str, object: &JsonObject) -> Result<()> {
+    if object.is_empty() {
+        return Ok(());
+    }
+    out.line(format!("\n{title}"))?;
+    let values: Vec<_> = object
+        .iter()
+        .take(MOST_KEYS)
+        .map(|(k, v)| (k.as_str(), json_text(v)))
+        .collect();
+    pairs(out, values.iter().map(|(k, v)| (*k, v.as_str())))?;
+    if object.len() > MOST_KEYS {
+        out.line(format!(
+            "  and {} more: --json shows all",
+            object.len() - MOST_KEYS
+        ))?;
+    }
+    Ok(())
+}
+
+fn pairs<'a>(out: &mut Output, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<()> {
+    let pairs: Vec<_> = pairs.collect();
+    let wide = pairs
+        .iter()
+        .map(|(what, _)| console::measure_text_width(what))
+        .max()
+        .unwrap_or(0)
+        .min(40);
+    let room = out.width.saturating_sub(wide + 4).max(20);
+    for (what, value) in pairs {
+        let value = text::one_line(value);
+        let value = if out.terminal {
+            text::shortened(&value, room)
+        } else {
+            value
+        };
+        let what = text::one_line(what);
+        let pad = " ".repeat(wide.saturating_sub(console::measure_text_width(&what)));
+        out.line(format!("  {what}{pad}  {value}"))?;
+    }
+    Ok(())
+}
+
+fn history(out: &mut Output, series: &[SeriesInfo]) -> Result<()> {
+    if series.is_empty() {
+        return Ok(());
+    }
+    out.line("\nhistory")?;
+    let mut listing = Listing::new(
+        out,
+        &[left("KEY"), right("POINTS"), right("STEPS"), right("LAST")],
+    );
+    for info in series.iter().take(MOST_KEYS) {
+        listing.row(&series_shape(info), || {
+            vec![
+                info.key.to_string(),
+                info.count.to_string(),
+                info.steps
+                    .map(|(low, high)| format!("{low}…{high}"))
+                    .unwrap_or_default(),
+                info.last
+                    .as_ref()
+                    .map(|v| text::shortened(&value_text(v), 40))
+                    .unwrap_or_default(),
+            ]
+        })?;
+    }
+    listing.end()?;
+    if series.len() > MOST_KEYS {
+        out.line(format!(
+            "  and {} more: --json shows all",
+            series.len() - MOST_KEYS
+        ))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The command line of Trackway.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trackway::cli::main()
+}

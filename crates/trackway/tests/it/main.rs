@@ -1,0 +1,11 @@
+//! Whole invocations of `trackway`: what it prints, and how it ends.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod export;
+mod import;
+mod look;
+mod shapes;
+mod stop;
+mod support;
+mod wrong;

@@ -1,0 +1,169 @@
+//! Real MLflow servers, in virtual environments of their own, and stores that they filled.
+//!
+//! Everything lies in one folder and is made once: environments by the pinned requirements, stores
+//! by the generator, its arguments and the requirements. A change of any of these makes a new one.
+
+mod corpus;
+mod python;
+mod server;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context, Result};
+
+pub use self::{
+    corpus::{Corpus, Layout},
+    python::Python,
+    server::Server,
+};
+use crate::digest;
+
+/// The variable that names the folder of the peers. Tests with real peers want it.
+pub const FOLDER_VARIABLE: &str = "TRACKWAY_PEERS";
+
+/// A version of MLflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mlflow {
+    /// 2.x, served by gunicorn, without logged models.
+    Two,
+    /// 3.x, served by uvicorn.
+    Three,
+}
+
+impl Mlflow {
+    /// The first number of the version.
+    pub fn major(self) -> u8 {
+        match self {
+            Self::Two => 2,
+            Self::Three => 3,
+        }
+    }
+
+    fn requirements(self) -> &'static str {
+        match self {
+            Self::Two => include_str!("../peers/requirements-mlflow2.txt"),
+            Self::Three => include_str!("../peers/requirements-mlflow3.txt"),
+        }
+    }
+}
+
+/// The folder of the peers.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    folder: PathBuf,
+}
+
+impl Peers {
+    /// The peers in a folder, which is made when something is put into it.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// The peers in the folder that `TRACKWAY_PEERS` names.
+    ///
+    /// # Errors
+    /// The variable is not set.
+    pub fn from_env() -> Result<Self> {
+        let folder = env::var_os(FOLDER_VARIABLE).with_context(|| {
+            format!(
+                "{FOLDER_VARIABLE} is not set; `cargo xtask interop` sets it and runs these tests"
+            )
+        })?;
+        Ok(Self::at(folder))
+    }
+
+    /// A Python that has MLflow, installed if it is not there yet.
+    ///
+    /// # Errors
+    /// There is no Python for it, or pip fails.
+    pub fn mlflow(&self, version: Mlflow) -> Result<Python> {
+        let host = python::host()?;
+        let hash =
+            digest::bytes(format!("{}\n{}", host.version, version.requirements()).as_bytes());
+        let folder =
+            self.folder
+                .join("venvs")
+                .join(format!("mlflow{}-{}", version.major(), &hash[..12]));
+        let _lock = self.lock(&format!("venv-mlflow{}", version.major()))?;
+        let marker = folder.join("complete");
+        if !marker.exists() {
+            let progress = Progress::start(format!("installing MLflow {}", version.major()));
+            remove(&folder)?;
+            python::install(&host, &folder, version.requirements())?;
+            fs::write(&marker, "")?;
+            progress.done();
+        }
+        Ok(Python::of_environment(&folder))
+    }
+
+    /// A store that a real server filled.
+    ///
+    /// # Errors
+    /// MLflow cannot be had, or its server or the generator fails.
+    pub fn corpus(&self, version: Mlflow, layout: Layout) -> Result<Corpus> {
+        let mlflow = self.mlflow(version)?;
+        let name = corpus::name(version, layout);
+        let folder = self.folder.join("corpora").join(&name);
+        let _lock = self.lock(&format!("corpus-{name}"))?;
+        if !folder.exists() {
+            let progress =
+                Progress::start(format!("letting MLflow {} write {layout}", version.major()));
+            let half = folder.with_extension("partial");
+            remove(&half)?;
+            fs::create_dir_all(&half)?;
+            corpus::generate(&mlflow, version, layout, &half)?;
+            fs::rename(&half, &folder)
+                .with_context(|| format!("put {} in its place", folder.display()))?;
+            progress.done();
+        }
+        Ok(Corpus::new(folder, layout, mlflow))
+    }
+
+    /// Lets one process at a time prepare a thing.
+    fn lock(&self, name: &str) -> Result<fs::File> {
+        fs::create_dir_all(&self.folder)
+            .with_context(|| format!("create {}", self.folder.display()))?;
+        let file = fs::File::create(self.folder.join(format!("{name}.lock")))?;
+        file.lock().with_context(|| format!("lock {name}"))?;
+        Ok(file)
+    }
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+/// Tells people on standard error what takes so long.
+struct Progress {
+    what: String,
+    start: Instant,
+}
+
+impl Progress {
+    #[expect(clippy::print_stderr, reason = "talk to whoever waits")]
+    fn start(what: String) -> Self {
+        eprintln!("peers: {what} (once)");
+        Self {
+            what,
+            start: Instant::now(),
+        }
+    }
+
+    #[expect(clippy::print_stderr, reason = "talk to whoever waits")]
+    fn done(self) {
+        eprintln!(
+            "peers: {} took {:.0} s",
+            self.what,
+            self.start.elapsed().as_secs_f64()
+        );
+    }
+}

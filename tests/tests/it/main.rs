@@ -1,0 +1,15 @@
+//! Tests that cross crates.
+
+mod crash;
+mod database;
+mod faults;
+mod interop;
+mod scale;
+
+use anyhow::Result;
+use tests::cli::Trackway;
+
+/// The program under test and an empty store.
+fn trackway() -> Result<Trackway> {
+    Trackway::at(env!("CARGO_BIN_EXE_trackway-under-test"))
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask interop`
+
+use std::{env, path::PathBuf};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use tests::peers::{self, Layout, Mlflow, Peers};
+
+use crate::{
+    steps::{Steps, cargo, root, target},
+    test::nextest,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct Interop {
+    /// The versions of MLflow to try.
+    #[arg(long = "mlflow", value_enum, default_value = "all")]
+    versions: Versions,
+    /// Only fetch MLflow and fill its stores.
+    #[arg(long)]
+    prepare: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Versions {
+    /// The pinned 2.x.
+    #[value(name = "2")]
+    Two,
+    /// The pinned 3.x.
+    #[value(name = "3")]
+    Three,
+    /// Both.
+    All,
+}
+
+impl Versions {
+    fn list(self) -> &'static [Mlflow] {
+        match self {
+            Self::Two => &[Mlflow::Two],
+            Self::Three => &[Mlflow::Three],
+            Self::All => &[Mlflow::Three, Mlflow::Two],
+        }
+    }
+
+    /// A part of the names of the tests.
+    fn filter(self) -> &'static str {
+        match self {
+            Self::Two => "mlflow2",
+            Self::Three => "mlflow3",
+            Self::All => "interop::",
+        }
+    }
+}
+
+impl Interop {
+    pub(crate) fn of(versions: Versions) -> Self {
+        Self {
+            versions,
+            prepare: false,
+        }
+    }
+
+    pub(crate) fn run(&self, steps: &mut Steps) -> Result<()> {
+        if let Err(reason) = Peers::available() {
+            return steps.skip("interop with MLflow", &format!("{reason:#}"));
+        }
+        let folder = folder();
+        let peers = Peers::at(&folder);
+        for version in self.versions.list() {
+            steps.step(&format!("stores of MLflow {}", version.major()), || {
+                peers.corpus(*version, Layout::Database)?;
+                if *version == Mlflow::Three {
+                    peers.corpus(*version, Layout::Folder)?;
+                }
+                Ok(())
+            })?;
+        }
+        if self.prepare {
+            return Ok(());
+        }
+        let filter = self.versions.filter();
+        let mut tests = if nextest() {
+            let expression = format!("package(tests) and test(/^interop::/) and test({filter})");
+            cargo([
+                "nextest",
+                "run",
+                "--workspace",
+                "--run-ignored",
+                "only",
+                "-E",
+                &expression,
+            ])
+        } else {
+            cargo([
+                "test",
+                "--workspace",
+                "--test",
+                "it",
+                "--",
+                "--ignored",
+                filter,
+            ])
+        };
+        tests.env(peers::FOLDER_VARIABLE, &folder);
+        steps.command("interop with MLflow", &mut tests)
+    }
+}
+
+/// Where MLflow and its stores are kept.
+pub(crate) fn folder() -> PathBuf {
+    env::var_os(peers::FOLDER_VARIABLE)
+        .map_or_else(|| target().join("peers"), |folder| root().join(folder))
+}
