@@ -1,29 +1,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::TryStreamExt;
-use importer_core::{EntryContent, Finding, Kind, Outcome, Source, SourceArtifact, conformance};
+use importer_core::{EntryContent, Kind, Outcome, Source, conformance};
 use importer_mlflow::{MlflowOptions, SqliteSource};
 use serde_json::{Value as Json, json};
 use tracker_model::UseRole;
 
 use super::database::{Database, Version, run_id};
-use crate::read::{entries, files, projects, run, split};
-
-pub(crate) async fn artifacts(source: &dyn Source) -> (Vec<SourceArtifact>, Vec<Finding>) {
-    let projects = projects(source).await.0;
-    let all = source.artifacts(&projects, &crate::read::everything());
-    split(all.try_collect().await.unwrap())
-}
-
-/// The version with this source key.
-async fn artifact(source: &dyn Source, key: &str) -> SourceArtifact {
-    let of = |a: &SourceArtifact| a.version.as_ref().and_then(|v| v.source_key.clone());
-    let all = artifacts(source).await.0;
-    all.iter()
-        .find(|a| of(a).as_deref() == Some(key))
-        .unwrap()
-        .clone()
-}
+use crate::read::{artifact, artifacts, entries, files, projects, run, split};
 
 #[tokio::test]
 async fn files_of_runs_wherever_their_addresses_lead() {
@@ -183,10 +167,9 @@ async fn logged_models_with_their_files_and_runs() {
 
     let keys = async |selection| {
         let projects = projects(&source).await.0;
-        let items: Vec<_> =
-            futures::TryStreamExt::try_collect(source.artifacts(&projects, &selection))
-                .await
-                .unwrap();
+        let items: Vec<_> = TryStreamExt::try_collect(source.artifacts(&projects, &selection))
+            .await
+            .unwrap();
         let versions = split(items)
             .0
             .into_iter()
@@ -245,7 +228,7 @@ async fn registered_models_with_their_versions() {
     assert!(entries(&source, &first).await.0.contains_key("MLmodel"));
     let third = version(3).await;
     assert_eq!(third.version.as_ref().unwrap().aliases, ["champion"]);
-    let items: Vec<_> = futures::TryStreamExt::try_collect(source.entries(&third))
+    let items: Vec<_> = TryStreamExt::try_collect(source.entries(&third))
         .await
         .unwrap();
     let (listed, _) = split(items);
@@ -256,7 +239,7 @@ async fn registered_models_with_their_versions() {
         (run.as_str(), name.as_str(), listed[0].path.as_str()),
         (run_id(1).as_str(), "model/data/w.bin", "data/w.bin")
     );
-    let items: Vec<_> = futures::TryStreamExt::try_collect(source.entries(&version(4).await))
+    let items: Vec<_> = TryStreamExt::try_collect(source.entries(&version(4).await))
         .await
         .unwrap();
     let (listed, findings) = split(items);

@@ -102,7 +102,7 @@ async fn read_all(file: &Path) -> usize {
     assert_eq!(runs(&source).await.0.len(), 1);
     let (one, _) = run(&source, &run_id(1)).await;
     let points = history(&source, &one).await.points["loss"].len();
-    drop(super::artifacts::artifacts(&source).await);
+    drop(crate::read::artifacts(&source).await);
     points
 }
 

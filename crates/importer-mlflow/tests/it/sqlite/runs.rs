@@ -155,7 +155,8 @@ async fn fingerprints_tell_what_has_changed() {
     let id = run_id(1);
     let mut before = prints().await;
     assert_eq!(prints().await, before);
-    let mut changes: Vec<(&str, Box<dyn Fn()>)> = vec![
+    type Change<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let mut changes: Vec<Change<'_>> = vec![
         // Not the latest one: nothing but the row tells it.
         (
             "a point",
