@@ -76,10 +76,11 @@ fn in_snapshot<T>(
     connection: &Connection,
     job: impl FnOnce(&Connection) -> Outcome<T>,
 ) -> Outcome<T> {
-    let transaction = connection.unchecked_transaction()?;
-    let answer = job(connection)?;
-    transaction.finish()?;
-    Ok(answer)
+    connection.prepare_cached("BEGIN")?.execute([])?;
+    let answer = job(connection);
+    // Where it does not end, the connection is not used again.
+    connection.prepare_cached("COMMIT")?.execute([])?;
+    answer
 }
 
 impl Pool {

@@ -184,7 +184,7 @@ fn transaction(
     jobs: &mut mpsc::Receiver<Box<dyn Job>>,
     group: &mut Vec<Box<dyn Job>>,
 ) -> Result<(), rusqlite::Error> {
-    let begin = connection.execute_batch("BEGIN IMMEDIATE");
+    let begin = execute(connection, "BEGIN IMMEDIATE");
     let start = Instant::now();
     let mut next = Some(first);
     if let Err(e) = begin {
@@ -204,5 +204,9 @@ fn transaction(
         let more = group.len() < GROUP && start.elapsed() < GROUP_TIME;
         next = if more { jobs.try_recv().ok() } else { None };
     }
-    connection.execute_batch("COMMIT")
+    execute(connection, "COMMIT")
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
 }

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use rusqlite::Connection;
 use tracker_model::{HistoryStream, Result, RunPath};
 
 use super::writer::{publish, remove_files, require_id};
 use crate::{
-    catalog::{runs, segments, tail},
+    catalog::{Outcome, runs, segments, tail},
     history::{Buffer, Encoder, Plan, REREAD, Sealed, Series, TailChunk, View, by_series},
     storage::{NamedLock, Storage},
     store::{EmbeddedStore, Inner, blocking},
@@ -120,9 +121,7 @@ pub(super) async fn compact_locked(
     stream: HistoryStream,
 ) -> Result<()> {
     let read = move |c: &_| {
-        let (segments, points) = segments::count(c, id, stream)?;
-        let simple = segments < 2 && points < SIMPLE;
-        if simple {
+        if is_simple(c, id, stream)? {
             Ok(None)
         } else {
             segments::view(c, id, stream, None).map(Some)
@@ -161,6 +160,12 @@ pub(super) async fn compact_locked(
         .await?;
     remove_files(inner, files).await;
     Ok(())
+}
+
+/// Whether there is surely nothing to put together.
+pub(super) fn is_simple(c: &Connection, run: i64, stream: HistoryStream) -> Outcome<bool> {
+    let (segments, points) = segments::count(c, run, stream)?;
+    Ok(segments < 2 && points < SIMPLE)
 }
 
 /// The first of the segments that are to become one; those behind it go along.

@@ -9,12 +9,12 @@ use tracker_model::{
 use super::seal;
 use crate::{
     catalog::{
-        runs,
+        Catalog, runs,
         segments::{self, NewSegment},
         tail,
     },
     error::{Doing, unexpected},
-    history::{Buffer, Encoder, Sealed, SegmentBody, encode, push_joined},
+    history::{Buffer, Encoder, Sealed, SegmentBody, View, encode, push_joined},
     storage::{NamedLock, Storage},
     store::{EmbeddedStore, Inner, blocking},
 };
@@ -39,6 +39,26 @@ pub(super) struct StoreWriter {
     encoder: Working,
     /// Every change to the catalog has it too, until it is committed: it may outlive this writer.
     lock: Arc<NamedLock>,
+}
+
+/// What is there when a writer begins.
+struct Before {
+    has_tail: bool,
+    /// Whether something is staged under other tokens.
+    has_others: bool,
+    view: View,
+}
+
+impl Before {
+    fn read(catalog: &Catalog, run: i64, stream: HistoryStream, token: &str) -> Result<Self> {
+        catalog.read_now("open a history", |c| {
+            Ok(Self {
+                has_tail: tail::streams(c, run)?.contains(&stream),
+                has_others: segments::has_other_staged(c, run, stream, token)?,
+                view: segments::view(c, run, stream, Some(token))?,
+            })
+        })
+    }
 }
 
 /// Where a series goes on.
@@ -74,26 +94,25 @@ impl StoreWriter {
     ) -> Result<Self> {
         store.catalog().check_writable()?;
         let inner = store.inner();
-        let path = run.clone();
-        let id = store
-            .catalog()
-            .read("open a history", move |c| runs::require(c, &path))
-            .await?;
-        let (locked, what) = (Arc::clone(&inner), format!("the history of run {run}"));
-        let lock = blocking("lock a history", move || {
+        let (reader, path, wanted) = (Arc::clone(&inner), run.clone(), token.to_owned());
+        let open = blocking("open a history", move || {
+            let catalog = &reader.catalog;
+            let id = catalog.read_now("open a history", |c| runs::require(c, &path))?;
             let name = Storage::history_lock(id, segments::stream_number(stream));
-            NamedLock::take(&locked.storage, &name, what)
+            let what = format_args!("the history of run {path}");
+            let lock = NamedLock::take(&reader.storage, &name, what)?;
+            Ok((id, lock, Before::read(catalog, id, stream, &wanted)?))
         });
-        let lock = Arc::new(lock.await?);
-        seal::seal_locked(&inner, &lock, run, id, stream).await?;
-
-        let wanted = token.to_owned();
-        let read = move |c: &_| {
-            let others = segments::has_other_staged(c, id, stream, &wanted)?;
-            Ok((others, segments::view(c, id, stream, Some(&wanted))?))
-        };
-        let (others, view) = store.catalog().read("open a history", read).await?;
-        if others {
+        let (id, lock, mut before) = open.await?;
+        let lock = Arc::new(lock);
+        if before.has_tail {
+            seal::seal_locked(&inner, &lock, run, id, stream).await?;
+            let (reader, wanted) = (Arc::clone(&inner), token.to_owned());
+            let read = move || Before::read(&reader.catalog, id, stream, &wanted);
+            before = blocking("open a history", read).await?;
+        }
+        let view = before.view;
+        if before.has_others {
             let but = token.to_owned();
             let drop = move |c: &_| segments::drop_staged(c, id, stream, Some(&but));
             let paths = store.catalog().write("open a history", drop).await?;
@@ -227,10 +246,12 @@ impl StoreWriter {
 
     /// Ends the present segment, and gives its file a name.
     async fn seal(&mut self) -> Result<Option<NewSegment>> {
-        self.flush().await?;
         let mut encoder = self.idle().await?;
+        let buffer = std::mem::take(&mut self.buffer);
+        self.buffered = 0;
         let (inner, run) = (Arc::clone(&self.inner), self.run.clone());
         let work = blocking("write a history", move || {
+            encoder.write(buffer)?;
             let sealed = encoder.seal()?;
             let named = sealed
                 .map(|s| publish(&inner.storage, &run, s))
@@ -372,10 +393,13 @@ impl HistoryWriter for StoreWriter {
                     files.extend(segments::remove(c, segment.id)?);
                 }
             }
-            Ok((lock, files))
+            Ok((lock, files, seal::is_simple(c, id, stream)?))
         };
-        let (_, files) = self.inner.catalog.write("commit a history", show).await?;
+        let (_, files, simple) = self.inner.catalog.write("commit a history", show).await?;
         remove_files(&self.inner, files).await;
+        if simple {
+            return Ok(());
+        }
         if let Err(e) =
             seal::compact_locked(&self.inner, &self.lock, &self.run, self.id, self.stream).await
         {
