@@ -213,13 +213,7 @@ impl StoreWriter {
                 Ok(encoder) => self.encoder = Working::Idle(encoder),
                 Err(e) => {
                     self.encoder = Working::Failed;
-                    // Perhaps because all of the run is gone.
-                    let (run, id) = (self.run.clone(), self.id);
-                    self.inner
-                        .catalog
-                        .read("write a history", move |c| require_id(c, &run, id))
-                        .await?;
-                    return Err(e);
+                    return Err(self.cause(e).await);
                 }
             }
         }
@@ -230,6 +224,14 @@ impl StoreWriter {
                 self.run
             ))),
         }
+    }
+
+    /// What a failure to encode comes from: perhaps all of the run is gone.
+    async fn cause(&self, e: Error) -> Error {
+        let (run, id) = (self.run.clone(), self.id);
+        let read = move |c: &_| require_id(c, &run, id);
+        let there = self.inner.catalog.read("write a history", read).await;
+        there.err().unwrap_or(e)
     }
 
     /// Begins to encode what is buffered.
@@ -258,9 +260,13 @@ impl StoreWriter {
                 .transpose()?;
             Ok((encoder, named))
         });
-        let (encoder, named) = work.await?;
-        self.encoder = Working::Idle(encoder);
-        Ok(named)
+        match work.await {
+            Ok((encoder, named)) => {
+                self.encoder = Working::Idle(encoder);
+                Ok(named)
+            }
+            Err(e) => Err(self.cause(e).await),
+        }
     }
 }
 
