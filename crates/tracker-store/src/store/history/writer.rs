@@ -227,7 +227,7 @@ impl StoreWriter {
     }
 
     /// What a failure to encode comes from: perhaps all of the run is gone.
-    async fn cause(&self, e: Error) -> Error {
+    async fn cause(&mut self, e: Error) -> Error {
         let (run, id) = (self.run.clone(), self.id);
         let read = move |c: &_| require_id(c, &run, id);
         let there = self.inner.catalog.read("write a history", read).await;
