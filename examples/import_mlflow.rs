@@ -26,7 +26,7 @@ async fn main() -> anyhow::Result<()> {
     let receipt = import(source, sink, ledger, selection, options, Arc::new(Silent)).await?;
 
     for (kind, n) in receipt.totals.iter() {
-        println!("{kind}: {} of {} arrived as they were, {} lost", n.identical, n.source, n.lost);
+        println!("{kind}: {} of {} arrived as they were, {} lost", n.identical, n.source(), n.lost);
     }
     for run in &receipt.runs {
         let sum = run.checksums.as_ref().map_or("", |sums| sums.points_sha.as_str());

@@ -23,4 +23,4 @@ mod sink;
 mod source;
 
 pub use sink::sink;
-pub use source::source;
+pub use source::{receipt, source};

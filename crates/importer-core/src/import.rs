@@ -1,13 +1,16 @@
 //! The pipeline.
 
+mod account;
 mod artifacts;
 mod files;
 mod job;
+mod listing;
 mod options;
 mod points;
 mod run;
 mod targets;
 mod verify;
+mod versions;
 
 use std::sync::Arc;
 
@@ -21,6 +24,7 @@ pub(crate) use points::SourceSeries;
 pub(crate) use run::finished_run;
 pub(crate) use targets::Targets;
 pub(crate) use verify::{fill_facts, read_points};
+pub(crate) use versions::Versions;
 
 /// Copies from a source to a sink, and answers with a receipt.
 ///

@@ -75,12 +75,8 @@ pub trait Sink: Display + Debug + Send + Sync + 'static {
         patch: CollectionPatch,
     ) -> Result<Collection>;
 
-    /// The version of a collection that an import made with this source key, if there is one.
-    async fn version_by_key(
-        &self,
-        path: &CollectionPath,
-        source_key: &str,
-    ) -> Result<Option<ArtifactVersion>>;
+    /// The versions of a collection, by index; none if there is no such collection.
+    fn versions(&self, path: &CollectionPath) -> BoxStream<'static, Result<ArtifactVersion>>;
 
     /// Makes a version, or changes the one with the same source key.
     async fn open_version(

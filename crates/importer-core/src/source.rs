@@ -49,7 +49,8 @@ pub struct SourceCapabilities {
 pub enum SourceItem<T> {
     /// The thing itself.
     Item(T),
-    /// What could not be carried as it was.
+    /// What could not be carried as it was. What a rule changed comes right before the item that
+    /// it changed, so that it counts only if the item does.
     Finding(Finding),
 }
 
@@ -65,7 +66,8 @@ pub enum Outcome {
     Unreadable,
 }
 
-/// Data that did not arrive as it was. Every such datum is in one finding.
+/// Data that did not arrive as it was. Every such datum is in one finding; of a datum that several
+/// rules changed there is one for each rule, and it is counted once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What became of it.
@@ -74,7 +76,8 @@ pub struct Finding {
     pub kind: Kind,
     /// How many.
     pub count: u64,
-    /// Where, so that a person finds it: a file and line, a run and key.
+    /// Where, so that a person finds it: a file and line, a run and key. Findings of one datum of
+    /// a kind, points aside, that name the same place are of the same datum.
     pub place: String,
     /// Why: the rule's name for [`Outcome::Normalised`], else a sentence without a full stop.
     /// Equal reasons are counted together: what differs belongs into `place`.

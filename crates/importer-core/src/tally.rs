@@ -1,7 +1,6 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
-    ops::{Index, IndexMut},
 };
 
 use serde::{Deserialize, Serialize};
@@ -89,11 +88,11 @@ impl fmt::Display for Kind {
     }
 }
 
-/// What became of the data of one kind. `source` is the sum of the others.
+/// What became of the data of one kind: each datum is in one field. Written down, it has their sum
+/// too, as `source`; what is read back must add up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "WrittenBucket", try_from = "WrittenBucket")]
 pub struct Bucket {
-    /// What the source has.
-    pub source: u64,
     /// What arrived as it was.
     pub identical: u64,
     /// What arrived, changed by a named rule.
@@ -104,6 +103,68 @@ pub struct Bucket {
     pub unreadable: u64,
     /// What was left alone: there already and unchanged, or not wanted.
     pub skipped: u64,
+}
+
+impl Bucket {
+    /// What the source has: the sum of all.
+    pub fn source(&self) -> u64 {
+        [self.normalised, self.lost, self.unreadable, self.skipped]
+            .into_iter()
+            .fold(self.identical, u64::saturating_add)
+    }
+
+    /// A rule changed so many of those that arrived as they were; no more than there are.
+    fn change(&mut self, count: u64) {
+        let changed = count.min(self.identical);
+        self.identical -= changed;
+        self.normalised = self.normalised.saturating_add(changed);
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenBucket {
+    source: u64,
+    identical: u64,
+    normalised: u64,
+    lost: u64,
+    unreadable: u64,
+    skipped: u64,
+}
+
+impl From<Bucket> for WrittenBucket {
+    fn from(b: Bucket) -> Self {
+        Self {
+            source: b.source(),
+            identical: b.identical,
+            normalised: b.normalised,
+            lost: b.lost,
+            unreadable: b.unreadable,
+            skipped: b.skipped,
+        }
+    }
+}
+
+impl TryFrom<WrittenBucket> for Bucket {
+    type Error = String;
+
+    fn try_from(written: WrittenBucket) -> Result<Self, String> {
+        let bucket = Self {
+            identical: written.identical,
+            normalised: written.normalised,
+            lost: written.lost,
+            unreadable: written.unreadable,
+            skipped: written.skipped,
+        };
+        if bucket.source() == written.source {
+            Ok(bucket)
+        } else {
+            Err(format!(
+                "the counts add up to {}, not to {}",
+                bucket.source(),
+                written.source
+            ))
+        }
+    }
 }
 
 /// Counts by kind.
@@ -127,108 +188,87 @@ impl Tally {
         self.0.iter().map(|(k, b)| (*k, *b))
     }
 
-    /// Counts data that arrived. Those of them that a rule changed are counted by the finding.
+    /// Counts data that arrived. Those of them that a rule changed are told by [`Tally::found`],
+    /// afterwards.
     pub fn arrived(&mut self, kind: Kind, count: u64) {
         if count > 0 {
-            let bucket = &mut self[kind];
-            bucket.source += count;
-            bucket.identical = bucket.identical.wrapping_add(count);
+            let bucket = self.bucket(kind);
+            bucket.identical = bucket.identical.saturating_add(count);
         }
     }
 
     /// Counts data that were left alone.
     pub fn skipped(&mut self, kind: Kind, count: u64) {
         if count > 0 {
-            self[kind].source += count;
-            self[kind].skipped += count;
+            let bucket = self.bucket(kind);
+            bucket.skipped = bucket.skipped.saturating_add(count);
         }
     }
 
-    /// Counts a finding. A normalised datum must be counted as arrived, before or after.
-    pub fn found(&mut self, finding: &Finding) {
-        let count = finding.count;
-        let bucket = &mut self[finding.kind];
-        match finding.outcome {
-            Outcome::Normalised => {
-                bucket.normalised += count;
-                bucket.identical = bucket.identical.wrapping_sub(count);
+    /// Counts all findings of one piece of work (a run, a project, a version), after what arrived
+    /// of it.
+    ///
+    /// A datum that rules changed is one of those that arrived, and is counted once however many
+    /// rules did so: findings of one datum each with the same kind and place are of the same datum.
+    /// Points have no places of their own, and each of them is in one finding.
+    pub fn found<'a>(&mut self, findings: impl IntoIterator<Item = &'a Finding>) {
+        let mut changed = BTreeSet::new();
+        for finding in findings {
+            let Finding { kind, count, .. } = *finding;
+            if count == 0 {
+                continue;
             }
-            Outcome::Lost => {
-                bucket.source += count;
-                bucket.lost += count;
-            }
-            Outcome::Unreadable => {
-                bucket.source += count;
-                bucket.unreadable += count;
+            match finding.outcome {
+                Outcome::Normalised => {
+                    let apart = kind == Kind::Points || count > 1;
+                    if apart || changed.insert((kind, finding.place.as_str())) {
+                        self.bucket(kind).change(count);
+                    }
+                }
+                Outcome::Lost => {
+                    let bucket = self.bucket(kind);
+                    bucket.lost = bucket.lost.saturating_add(count);
+                }
+                Outcome::Unreadable => {
+                    let bucket = self.bucket(kind);
+                    bucket.unreadable = bucket.unreadable.saturating_add(count);
+                }
             }
         }
+        self.0.retain(|_, bucket| *bucket != Bucket::default());
     }
 
     /// Adds another tally.
     pub fn add(&mut self, other: &Self) {
         for (kind, b) in other.iter() {
-            let a = &mut self[kind];
-            a.source += b.source;
-            a.identical = a.identical.wrapping_add(b.identical);
-            a.normalised += b.normalised;
-            a.lost += b.lost;
-            a.unreadable += b.unreadable;
-            a.skipped += b.skipped;
+            let a = self.bucket(kind);
+            a.identical = a.identical.saturating_add(b.identical);
+            a.normalised = a.normalised.saturating_add(b.normalised);
+            a.lost = a.lost.saturating_add(b.lost);
+            a.unreadable = a.unreadable.saturating_add(b.unreadable);
+            a.skipped = a.skipped.saturating_add(b.skipped);
         }
     }
 
     /// The same data, all of them left alone.
     #[must_use]
     pub fn as_skipped(&self) -> Self {
-        Self(
-            self.iter()
-                .map(|(k, b)| {
-                    (
-                        k,
-                        Bucket {
-                            source: b.source,
-                            skipped: b.source,
-                            ..Bucket::default()
-                        },
-                    )
-                })
-                .collect(),
-        )
-    }
-
-    /// Whether each `source` is the sum of the others.
-    pub fn balances(&self) -> bool {
-        self.iter().all(|(_, b)| {
-            [b.normalised, b.lost, b.unreadable, b.skipped]
-                .iter()
-                .try_fold(b.identical, |sum, n| sum.checked_add(*n))
-                .is_some_and(|sum| sum == b.source)
-        })
+        let skipped = |b: Bucket| Bucket {
+            skipped: b.source(),
+            ..Bucket::default()
+        };
+        Self(self.iter().map(|(k, b)| (k, skipped(b))).collect())
     }
 
     /// Whether something was lost or could not be read.
     pub fn has_losses(&self) -> bool {
-        self.iter().any(|(_, b)| b.lost + b.unreadable > 0)
+        self.iter().any(|(_, b)| b.lost > 0 || b.unreadable > 0)
     }
-}
 
-impl Index<Kind> for Tally {
-    type Output = Bucket;
-    fn index(&self, kind: Kind) -> &Bucket {
-        const NONE: Bucket = Bucket {
-            source: 0,
-            identical: 0,
-            normalised: 0,
-            lost: 0,
-            unreadable: 0,
-            skipped: 0,
-        };
-        self.0.get(&kind).unwrap_or(&NONE)
-    }
-}
-
-impl IndexMut<Kind> for Tally {
-    fn index_mut(&mut self, kind: Kind) -> &mut Bucket {
+    fn bucket(&mut self, kind: Kind) -> &mut Bucket {
         self.0.entry(kind).or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

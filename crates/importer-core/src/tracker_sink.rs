@@ -186,18 +186,11 @@ impl Sink for TrackerSink {
         self.tracker.upsert_collection(path, patch).await
     }
 
-    async fn version_by_key(
-        &self,
-        path: &CollectionPath,
-        source_key: &str,
-    ) -> Result<Option<ArtifactVersion>> {
-        let mut versions = self.tracker.versions(path);
-        while let Some(version) = absent(versions.try_next().await)?.flatten() {
-            if version.source_key.as_deref() == Some(source_key) {
-                return Ok(Some(version));
-            }
-        }
-        Ok(None)
+    fn versions(&self, path: &CollectionPath) -> BoxStream<'static, Result<ArtifactVersion>> {
+        let listed = self.tracker.versions(path);
+        listed
+            .filter_map(|version| std::future::ready(absent(version).transpose()))
+            .boxed()
     }
 
     async fn open_version(

@@ -188,13 +188,7 @@ impl Source for FileStoreSource {
             let (raw, findings) = read_run(&folder)
                 .map_err(|e| e.context(format_args!("reading {}", folder.join(META).display())))?;
             let mut record = raw.into_record(&run.project);
-            // The run is one datum, and one rule at most changes it.
-            let changed = record.findings.iter().any(|f| f.kind == Kind::Runs);
-            record.findings.extend(
-                findings
-                    .into_iter()
-                    .filter(|f| !changed || f.kind != Kind::Runs),
-            );
+            record.findings.extend(findings);
             Ok(record)
         })
         .await

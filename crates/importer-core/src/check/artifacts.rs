@@ -4,10 +4,11 @@ use futures::{StreamExt, TryStreamExt};
 use tracker_model::{CollectionPath, ManifestEntry, Result};
 
 use super::{CheckDepth, Checker, RunCheck, Verdict, run::hash};
-use crate::{EntryContent, SourceArtifact, SourceItem, SourceProject};
+use crate::{EntryContent, SourceArtifact, SourceItem, SourceProject, import::Versions};
 
 /// Compares the versions of artifacts; notes those that are not the same.
 pub(super) async fn check(checker: &Checker, projects: &[Arc<SourceProject>]) {
+    let mut versions = Versions::default();
     let mut artifacts = checker.source.artifacts(projects, &checker.selection);
     loop {
         let artifact = match artifacts.try_next().await {
@@ -16,7 +17,7 @@ pub(super) async fn check(checker: &Checker, projects: &[Arc<SourceProject>]) {
             Ok(Some(SourceItem::Finding(_))) => continue,
             Err(e) => return checker.failed("the listing of artifacts", &e),
         };
-        match one(checker, &artifact).await {
+        match one(checker, &artifact, &mut versions).await {
             Ok(line) if line.verdict == Verdict::Same => {}
             Ok(line) => checker.found().artifacts.push(line),
             Err(e) => checker.failed(&format!("artifact {:?}", artifact.collection), &e),
@@ -24,7 +25,11 @@ pub(super) async fn check(checker: &Checker, projects: &[Arc<SourceProject>]) {
     }
 }
 
-async fn one(checker: &Checker, artifact: &SourceArtifact) -> Result<RunCheck> {
+async fn one(
+    checker: &Checker,
+    artifact: &SourceArtifact,
+    versions: &mut Versions,
+) -> Result<RunCheck> {
     let project = match &artifact.project {
         Some(project) => checker.targets.project(&project.id, &project.name).await?,
         None => checker.targets.extra_project(&artifact.project_name)?,
@@ -34,7 +39,7 @@ async fn one(checker: &Checker, artifact: &SourceArtifact) -> Result<RunCheck> {
     let id = key.clone().unwrap_or_else(|| artifact.collection.clone());
     let mut line = RunCheck::new(id, path.to_string(), Verdict::Same);
     let Some(key) = key else { return Ok(line) };
-    let Some(version) = checker.sink.version_by_key(&path, &key).await? else {
+    let Some(version) = versions.find(&*checker.sink, &path, &key).await? else {
         line.verdict = Verdict::Missing;
         return Ok(line);
     };

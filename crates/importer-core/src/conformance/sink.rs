@@ -277,13 +277,15 @@ async fn artifacts(sink: &dyn Sink) {
         };
         sink.put_use(entry).await.unwrap();
     }
-    let version = sink
-        .version_by_key(&path, "key-1")
-        .await
-        .unwrap()
-        .expect("the version is found by its key");
+    let versions: Vec<_> = sink.versions(&path).try_collect().await.unwrap();
+    let [version] = &versions[..] else {
+        panic!("a version that is opened twice is one: {versions:?}");
+    };
+    assert_eq!(version.source_key.as_deref(), Some("key-1"));
     assert_eq!(version.aliases, ["best"]);
-    assert_eq!(sink.version_by_key(&path, "key-2").await.unwrap(), None);
+    let other = CollectionPath::new(run.path.project_path(), "no model").unwrap();
+    let none: Vec<_> = sink.versions(&other).try_collect().await.unwrap();
+    assert_eq!(none, [], "a collection that is not there has no versions");
     let entries: Vec<_> = sink
         .manifest(&path, version.index)
         .try_collect()

@@ -1,39 +1,45 @@
 use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use futures::{StreamExt, TryStreamExt};
 use tracker_model::{
-    ArtifactUse, ArtifactVersion, ArtifactWriter, CollectionPath, Content, Error, ErrorKind,
-    Result, check_file_name,
+    ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, CollectionPath, Content, Digests,
+    Error, ErrorKind, Result, check_file_name,
 };
 
 use super::{
+    account::{Account, Told},
     files::{may_help, name_problem, watched},
     job::Job,
+    listing::{Listed, Listing},
+    versions::Versions,
 };
 use crate::{
     EntryContent, Event, Finding, Kind, LedgerEntry, LedgerKey, SourceArtifact, SourceEntry,
-    SourceItem, SourceProject, Tally,
+    SourceItem, SourceProject,
 };
 
 /// Imports all artifacts. What fails is named, and the rest goes on.
 pub(super) async fn copy(job: &Job, projects: &[Arc<SourceProject>]) {
     // Versions of one collection come in order and stay in order: one after the other.
-    let counted = Mutex::new(BTreeSet::new());
-    let mut artifacts = job.source.artifacts(projects, &job.selection);
+    let mut copier = Copier {
+        job,
+        counted: BTreeSet::new(),
+        versions: Versions::default(),
+        files: RunFiles::default(),
+    };
+    let mut artifacts = Listing::new(job.source.artifacts(projects, &job.selection));
     loop {
         if job.stopped() {
             return;
         }
-        let artifact = match artifacts.try_next().await {
+        let (artifact, changes) = match artifacts.try_next().await {
             Ok(None) => return,
-            Ok(Some(SourceItem::Item(artifact))) => artifact,
-            Ok(Some(SourceItem::Finding(finding))) => {
-                let mut tally = Tally::new();
-                tally.found(&finding);
-                job.count(&tally, &[finding]);
+            Ok(Some(Listed::Item(artifact, changes))) => (artifact, changes),
+            Ok(Some(Listed::Finding(finding))) => {
+                job.found(finding);
                 continue;
             }
             Err(e) => {
@@ -44,8 +50,8 @@ pub(super) async fn copy(job: &Job, projects: &[Arc<SourceProject>]) {
         if !wanted(job, &artifact) {
             continue;
         }
-        match one(job, &artifact, &counted).await {
-            Ok((tally, findings)) => job.count(&tally, &findings),
+        match copier.one(&artifact, changes).await {
+            Ok(told) => job.count(told),
             Err(e) => {
                 let name = format!(
                     "artifact {:?} {}",
@@ -53,11 +59,8 @@ pub(super) async fn copy(job: &Job, projects: &[Arc<SourceProject>]) {
                     source_key(&artifact).unwrap_or_default()
                 );
                 job.failed(name.clone(), &e);
-                let finding =
-                    Finding::unreadable(Kind::Artifacts, name, "the artifact failed, see failures");
-                let mut tally = Tally::new();
-                tally.found(&finding);
-                job.count(&tally, &[finding]);
+                let reason = "the artifact failed, see failures";
+                job.count(Finding::unreadable(Kind::Artifacts, name, reason).into());
             }
         }
         job.observer.on(&Event::Artifacts(1));
@@ -83,174 +86,201 @@ fn source_key(artifact: &SourceArtifact) -> Option<&str> {
     artifact.version.as_ref()?.source_key.as_deref()
 }
 
-async fn one(
-    job: &Job,
-    artifact: &SourceArtifact,
-    counted: &Mutex<BTreeSet<CollectionPath>>,
-) -> Result<(Tally, Vec<Finding>)> {
-    let project = match &artifact.project {
-        Some(project) => job.targets.project(&project.id, &project.name).await?,
-        None => job.targets.extra_project(&artifact.project_name)?,
-    };
-    let path = CollectionPath::new(project, &artifact.collection)?;
-    let new_collection = counted
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .insert(path.clone());
-    let key = LedgerKey::Artifact(
-        source_key(artifact).map_or_else(|| format!("collection:{path}"), ToOwned::to_owned),
-    );
-    let entry = job
-        .ledger
-        .entry(job.source.id(), &key)
-        .await?
-        .unwrap_or_default();
-    let (mut tally, mut findings) = (Tally::new(), Vec::new());
-    if new_collection {
-        tally.arrived(Kind::Collections, 1);
+/// Copies one version after the other.
+struct Copier<'a> {
+    job: &'a Job,
+    /// The collections that were counted.
+    counted: BTreeSet<CollectionPath>,
+    versions: Versions,
+    files: RunFiles,
+}
+
+impl Copier<'_> {
+    /// Copies a version, of which rules changed this and that in the listing.
+    async fn one(&mut self, artifact: &SourceArtifact, changes: Vec<Finding>) -> Result<Told> {
+        let job = self.job;
+        let project = match &artifact.project {
+            Some(project) => job.targets.project(&project.id, &project.name).await?,
+            None => job.targets.extra_project(&artifact.project_name)?,
+        };
+        let path = CollectionPath::new(project, &artifact.collection)?;
+        let key = LedgerKey::Artifact(
+            source_key(artifact).map_or_else(|| format!("collection:{path}"), ToOwned::to_owned),
+        );
+        let entry = job
+            .ledger
+            .entry(job.source.id(), &key)
+            .await?
+            .unwrap_or_default();
+        let before = match source_key(artifact) {
+            Some(key) => self.versions.find(&*job.sink, &path, key).await?,
+            None => None,
+        };
+        let mut collection = Account::default();
+        if self.counted.insert(path.clone()) {
+            collection.arrived(Kind::Collections, 1);
+        }
+        let mut own = Account::default();
+        for change in changes {
+            match change.kind {
+                Kind::Collections => collection.found(change),
+                _ => own.found(change),
+            }
+        }
+        let same = entry.done
+            && entry.target == path.to_string()
+            && entry.fingerprint == artifact.fingerprint
+            && (artifact.version.is_none() || before.is_some());
+        if job.options.incremental && same && artifact.immutable {
+            return Ok(collection
+                .close_unchanged()
+                .and(Told::unchanged(&entry.tally)));
+        }
+        if job.options.dry_run {
+            own.arrived(Kind::Artifacts, u64::from(artifact.version.is_some()));
+            own.arrived(Kind::Traces, traces(job, artifact).unwrap_or(0));
+            return Ok(collection.close().and(own.close()));
+        }
+        job.sink
+            .put_collection(&path, artifact.patch.clone())
+            .await?;
+        let mut unchanged = true;
+        if let Some(draft) = &artifact.version {
+            let version = self.version(artifact, draft, &path, &mut own).await?;
+            unchanged = before.as_ref() == Some(&version);
+            self.versions.put(&path, version);
+        }
+        let own = own.close_as(unchanged);
+        let entry = LedgerEntry {
+            target: path.to_string(),
+            fingerprint: artifact.fingerprint.clone(),
+            done: true,
+            tally: own.counts.clone(),
+            ..LedgerEntry::default()
+        };
+        job.ledger.settle(job.source.id(), &key, entry).await?;
+        Ok(collection.close_as(unchanged && same).and(own))
     }
-    let same =
-        entry.done && entry.target == path.to_string() && entry.fingerprint == artifact.fingerprint;
-    if job.options.incremental
-        && same
-        && artifact.immutable
-        && still_there(job, artifact, &path).await?
-    {
-        tally.add(&entry.tally);
-        return Ok((tally.as_skipped(), Vec::new()));
-    }
-    let mut own = Tally::new();
-    if job.options.dry_run {
-        tally.arrived(Kind::Artifacts, u64::from(artifact.version.is_some()));
-        tally.arrived(Kind::Traces, traces(job, artifact).unwrap_or(0));
-        return Ok((tally, findings));
-    }
-    job.sink
-        .put_collection(&path, artifact.patch.clone())
-        .await?;
-    if let Some(draft) = &artifact.version {
+
+    async fn version(
+        &mut self,
+        artifact: &SourceArtifact,
+        draft: &ArtifactDraft,
+        path: &CollectionPath,
+        account: &mut Account,
+    ) -> Result<ArtifactVersion> {
+        let job = self.job;
         let mut draft = draft.clone();
         if let Some(run) = &artifact.logged_by {
             draft.logged_by = job.targets.imported_run(run).await?;
         }
-        let before = match source_key(artifact) {
-            Some(key) => job.sink.version_by_key(&path, key).await?,
-            None => None,
-        };
-        let mut writer = job.sink.open_version(&path, draft).await?;
-        entries(job, artifact, &mut *writer, &mut own, &mut findings).await?;
+        let mut writer = job.sink.open_version(path, draft).await?;
+        self.entries(artifact, &mut *writer, account).await?;
         let version = writer.commit().await?;
-        verify(job, &path, &version, own.get(Kind::Entries).identical).await?;
-        lineage(job, artifact, &path, &version, &mut own, &mut findings).await?;
-        own.arrived(Kind::Artifacts, 1);
-        own.arrived(Kind::Traces, traces(job, artifact).unwrap_or(0));
-        findings.iter().for_each(|f| own.found(f));
-        if before.as_ref() == Some(&version) {
-            own = own.as_skipped();
-            findings.clear();
-        }
+        verify(job, path, &version, account.arrivals(Kind::Entries)).await?;
+        lineage(job, artifact, path, &version, account).await?;
+        account.arrived(Kind::Artifacts, 1);
+        account.arrived(Kind::Traces, traces(job, artifact).unwrap_or(0));
+        Ok(version)
     }
-    tally.add(&own);
-    let entry = LedgerEntry {
-        target: path.to_string(),
-        fingerprint: artifact.fingerprint.clone(),
-        done: true,
-        tally: own,
-        ..LedgerEntry::default()
-    };
-    job.ledger.settle(job.source.id(), &key, entry).await?;
-    Ok((tally, findings))
-}
 
-async fn still_there(job: &Job, artifact: &SourceArtifact, path: &CollectionPath) -> Result<bool> {
-    match source_key(artifact) {
-        Some(key) => Ok(job.sink.version_by_key(path, key).await?.is_some()),
-        None => Ok(true),
-    }
-}
-
-async fn entries(
-    job: &Job,
-    artifact: &SourceArtifact,
-    writer: &mut dyn ArtifactWriter,
-    tally: &mut Tally,
-    findings: &mut Vec<Finding>,
-) -> Result<()> {
-    let mut entries = job.source.entries(artifact);
-    while let Some(item) = entries.try_next().await? {
-        let entry = match item {
-            SourceItem::Item(entry) => entry,
-            SourceItem::Finding(finding) => {
-                findings.push(finding);
-                continue;
-            }
-        };
-        let place = format!("artifact {:?}, {:?}", artifact.collection, entry.path);
-        if let Err(e) = check_file_name(&entry.path) {
-            findings.push(Finding::lost(Kind::Entries, place, name_problem(&e)));
-            continue;
-        }
-        if let EntryContent::Reference(url) = &entry.content {
-            writer
-                .add(&entry.path, Content::Reference(url.clone()))
-                .await?;
-            tally.arrived(Kind::Entries, 1);
-            continue;
-        }
-        if let Some(content) = stored(job, &entry).await? {
-            match writer.add(&entry.path, content).await {
-                Ok(made) => {
-                    tally.arrived(Kind::Entries, 1);
-                    tally.arrived(Kind::Bytes, made.digests.map_or(0, |d| d.size));
+    async fn entries(
+        &mut self,
+        artifact: &SourceArtifact,
+        writer: &mut dyn ArtifactWriter,
+        account: &mut Account,
+    ) -> Result<()> {
+        let job = self.job;
+        let mut entries = job.source.entries(artifact);
+        while let Some(item) = entries.try_next().await? {
+            let entry = match item {
+                SourceItem::Item(entry) => entry,
+                SourceItem::Finding(finding) => {
+                    account.found(finding);
                     continue;
                 }
-                // It was deleted meanwhile: read it from the source.
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
-                Err(e) => return Err(e),
-            }
-        }
-        let body = match job.source.open_entry(artifact, &entry).await {
-            Ok(body) => body,
-            Err(e) if may_help(&e) => return Err(e.context(format_args!("read {place}"))),
-            Err(e) => {
-                findings.push(Finding::unreadable(Kind::Entries, place, e.message()));
+            };
+            let place = format!("artifact {:?}, {:?}", artifact.collection, entry.path);
+            if let Err(e) = check_file_name(&entry.path) {
+                account.found(Finding::lost(Kind::Entries, place, name_problem(&e)));
                 continue;
             }
-        };
-        let (body, failure) = watched(job, body, entry.size);
-        match writer.add(&entry.path, Content::Bytes(body)).await {
-            Ok(made) => {
-                tally.arrived(Kind::Entries, 1);
-                tally.arrived(Kind::Bytes, made.digests.map_or(0, |d| d.size));
+            if let EntryContent::Reference(url) = &entry.content {
+                writer
+                    .add(&entry.path, Content::Reference(url.clone()))
+                    .await?;
+                account.arrived(Kind::Entries, 1);
+                continue;
             }
-            Err(e) => match failure.take() {
-                Some(e) if may_help(&e) => return Err(e.context(format_args!("read {place}"))),
-                Some(e) => findings.push(Finding::unreadable(Kind::Entries, place, e.message())),
-                None => return Err(e.context(format_args!("write {place}"))),
-            },
+            if let Some(digests) = self.files.digests(job, &entry).await? {
+                match writer.add(&entry.path, Content::Stored(digests)).await {
+                    Ok(made) => {
+                        account.arrived(Kind::Entries, 1);
+                        account.arrived(Kind::Bytes, made.digests.map_or(0, |d| d.size));
+                        continue;
+                    }
+                    // It was deleted meanwhile: read it from the source.
+                    Err(e) if e.kind() == ErrorKind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            let body = match job.source.open_entry(artifact, &entry).await {
+                Ok(body) => body,
+                Err(e) if may_help(&e) => return Err(e.context(format_args!("read {place}"))),
+                Err(e) => {
+                    account.found(Finding::unreadable(Kind::Entries, place, e.message()));
+                    continue;
+                }
+            };
+            let (body, failure) = watched(job, body, entry.size);
+            match writer.add(&entry.path, Content::Bytes(body)).await {
+                Ok(made) => {
+                    account.arrived(Kind::Entries, 1);
+                    account.arrived(Kind::Bytes, made.digests.map_or(0, |d| d.size));
+                }
+                Err(e) => match failure.take() {
+                    Some(e) if may_help(&e) => return Err(e.context(format_args!("read {place}"))),
+                    Some(e) => {
+                        account.found(Finding::unreadable(Kind::Entries, place, e.message()));
+                    }
+                    None => return Err(e.context(format_args!("write {place}"))),
+                },
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
-/// The contents of an entry that is a file of a run which was imported.
-async fn stored(job: &Job, entry: &SourceEntry) -> Result<Option<Content>> {
-    let EntryContent::RunFile { run, name, .. } = &entry.content else {
-        return Ok(None);
-    };
-    if !job.sink.capabilities().stored_content {
-        return Ok(None);
-    }
-    let Some(path) = job.targets.imported_run(run).await? else {
-        return Ok(None);
-    };
-    let mut files = job.sink.files(&path);
-    while let Some(file) = files.try_next().await? {
-        if file.name == *name {
-            return Ok(Some(Content::Stored(file.digests)));
+/// The files that the target has of the run that was asked for last: the entries of a version are
+/// mostly files of one run.
+#[derive(Debug, Default)]
+struct RunFiles {
+    run: Option<String>,
+    files: BTreeMap<String, Digests>,
+}
+
+impl RunFiles {
+    /// The digests of an entry that is a file of a run which was imported.
+    async fn digests(&mut self, job: &Job, entry: &SourceEntry) -> Result<Option<Digests>> {
+        let EntryContent::RunFile { run, name, .. } = &entry.content else {
+            return Ok(None);
+        };
+        if !job.sink.capabilities().stored_content {
+            return Ok(None);
         }
+        if self.run.as_ref() != Some(run) {
+            self.run = None;
+            self.files = match job.targets.imported_run(run).await? {
+                Some(path) => {
+                    let files = job.sink.files(&path).map_ok(|f| (f.name, f.digests));
+                    files.try_collect().await?
+                }
+                None => BTreeMap::new(),
+            };
+            self.run = Some(run.clone());
+        }
+        Ok(self.files.get(name).cloned())
     }
-    Ok(None)
 }
 
 async fn verify(
@@ -285,13 +315,12 @@ async fn lineage(
     artifact: &SourceArtifact,
     path: &CollectionPath,
     version: &ArtifactVersion,
-    tally: &mut Tally,
-    findings: &mut Vec<Finding>,
+    account: &mut Account,
 ) -> Result<()> {
     for relation in &artifact.uses {
         let place = format!("artifact {:?}, run {}", artifact.collection, relation.run);
         let Some(run) = job.targets.imported_run(&relation.run).await? else {
-            findings.push(Finding::lost(
+            account.found(Finding::lost(
                 Kind::Lineage,
                 place,
                 "the run that it relates to was not imported",
@@ -306,7 +335,7 @@ async fn lineage(
             step: relation.step,
         };
         job.sink.put_use(entry).await?;
-        tally.arrived(Kind::Lineage, 1);
+        account.arrived(Kind::Lineage, 1);
     }
     Ok(())
 }

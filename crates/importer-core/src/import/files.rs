@@ -4,11 +4,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tracker_model::{ByteStream, Error, ErrorKind, FileInfo, Result, Retry, check_file_name};
 
-use super::job::Job;
-use crate::{Event, Finding, Kind, Observer, RunRef, RunWriter, SourceFile, SourceItem, Tally};
+use super::{
+    account::Account,
+    job::Job,
+    listing::{Listed, Listing},
+};
+use crate::{Event, Finding, Kind, Observer, RunRef, RunWriter, SourceFile};
 
 /// Files of one run that are read at once.
 const AT_ONCE: usize = 8;
@@ -28,19 +32,17 @@ pub(super) struct CopiedFiles {
 
 impl CopiedFiles {
     /// Counts what arrived and what was there.
-    pub(super) fn count(&self, tally: &mut Tally) {
-        tally.arrived(Kind::Files, self.copied.len() as u64);
-        tally.arrived(Kind::Bytes, self.copied.iter().sum());
-        tally.skipped(Kind::Files, self.unchanged.len() as u64);
-        tally.skipped(Kind::Bytes, self.unchanged.iter().sum());
-        for finding in &self.findings {
-            tally.found(finding);
-        }
+    pub(super) fn count(&self, account: &mut Account) {
+        account.arrived(Kind::Files, self.copied.len() as u64);
+        account.arrived(Kind::Bytes, self.copied.iter().sum());
+        account.skipped(Kind::Files, self.unchanged.len() as u64);
+        account.skipped(Kind::Bytes, self.unchanged.iter().sum());
     }
 }
 
 enum Done {
-    Copied(Box<FileInfo>),
+    /// With what rules changed of it.
+    Copied(Box<FileInfo>, Vec<Finding>),
     Unchanged(Box<FileInfo>),
     Found(Finding),
 }
@@ -53,18 +55,18 @@ pub(super) async fn copy(
     there: &BTreeMap<String, FileInfo>,
 ) -> Result<CopiedFiles> {
     let mut copied = CopiedFiles::default();
-    let mut files = job.source.files(run);
+    let mut files = Listing::new(job.source.files(run));
     let mut listed_all = false;
     let mut running: FuturesUnordered<BoxFuture<'_, Result<Done>>> = FuturesUnordered::new();
     loop {
         let done = tokio::select! {
             item = files.try_next(), if !listed_all && running.len() < AT_ONCE => {
                 match item? {
-                    Some(SourceItem::Item(file)) => {
+                    Some(Listed::Item(file, changes)) => {
                         let there = there.get(&file.draft.name);
-                        running.push(one(job, run, writer, there, file).boxed());
+                        running.push(one(job, run, writer, there, file, changes).boxed());
                     }
-                    Some(SourceItem::Finding(finding)) => copied.findings.push(finding),
+                    Some(Listed::Finding(finding)) => copied.findings.push(finding),
                     None => listed_all = true,
                 }
                 continue;
@@ -74,7 +76,8 @@ pub(super) async fn copy(
         };
         match done {
             Done::Found(finding) => copied.findings.push(finding),
-            Done::Copied(info) => {
+            Done::Copied(info, changes) => {
+                copied.findings.extend(changes);
                 copied.changed |= there
                     .get(&info.name)
                     .is_none_or(|f| f.digests != info.digests);
@@ -95,6 +98,7 @@ async fn one(
     writer: &dyn RunWriter,
     there: Option<&FileInfo>,
     file: SourceFile,
+    changes: Vec<Finding>,
 ) -> Result<Done> {
     let place = || format!("run {}, {:?}", run.id, file.draft.name);
     if let Err(e) = check_file_name(&file.draft.name) {
@@ -129,7 +133,7 @@ async fn one(
         draft.extras.insert(MARK.to_owned(), mark.as_str().into());
     }
     match writer.file(draft, body).await {
-        Ok(info) => Ok(Done::Copied(Box::new(info))),
+        Ok(info) => Ok(Done::Copied(Box::new(info), changes)),
         Err(e) => match failure.take() {
             // The source failed, not the sink.
             Some(e) if may_help(&e) => Err(e.context(format_args!("read {}", place()))),

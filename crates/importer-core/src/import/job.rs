@@ -13,10 +13,16 @@ use tokio::{
 };
 use tracker_model::{Error, ErrorKind, Result, Run, RunId, RunPath, Timestamp};
 
-use super::{ImportOptions, Targets, artifacts, run};
+use super::{
+    ImportOptions, Targets,
+    account::{Account, Told},
+    artifacts,
+    listing::{Listed, Listing},
+    run,
+};
 use crate::{
     Event, Failure, Finding, Kind, Ledger, Observer, Receipt, RunLine, RunRef, Selection, Sink,
-    Source, SourceItem, SourceProject, Tally,
+    Source, SourceProject, Tally,
     receipt::{Findings, SCHEMA},
 };
 
@@ -112,19 +118,26 @@ impl Job {
     }
 
     /// Adds to the receipt.
-    pub(super) fn count(&self, tally: &Tally, findings: &[Finding]) {
+    pub(super) fn count(&self, told: Told) {
         let totals = {
             let mut report = self.report();
-            report.totals.add(tally);
-            for finding in findings {
+            report.totals.add(&told.counts);
+            for finding in &told.findings {
                 report.findings.add(finding);
             }
             report.totals.clone()
         };
-        for finding in findings {
-            self.observer.on(&Event::Found(finding.clone()));
+        for finding in told.findings {
+            self.observer.on(&Event::Found(finding));
         }
         self.observer.on(&Event::Totals(totals));
+    }
+
+    /// Counts what a listing says of things that do not come.
+    pub(super) fn found(&self, finding: Finding) {
+        if self.selection.kinds.contains(finding.kind) {
+            self.count(finding.into());
+        }
     }
 
     /// Names something that failed as a whole. Where nothing more can be written, no new work
@@ -160,15 +173,15 @@ impl Job {
     async fn projects(self: &Arc<Self>) -> Result<Vec<Arc<SourceProject>>> {
         let mut out: Vec<Arc<SourceProject>> = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut projects = self.source.projects(&self.selection);
-        while let Some(item) = projects.try_next().await? {
-            match item {
-                SourceItem::Finding(finding) => self.found(finding),
-                SourceItem::Item(project) => {
+        let mut projects = Listing::new(self.source.projects(&self.selection));
+        while let Some(listed) = projects.try_next().await? {
+            match listed {
+                Listed::Finding(finding) => self.found(finding),
+                Listed::Item(project, changes) => {
                     if self.selection.wants_project(&project.id, &project.name)
                         && seen.insert(project.id.clone())
                     {
-                        self.project(&project).await?;
+                        self.project(&project, changes).await?;
                         out.push(Arc::new(project));
                     }
                 }
@@ -177,15 +190,9 @@ impl Job {
         Ok(out)
     }
 
-    fn found(&self, finding: Finding) {
-        let mut tally = Tally::new();
-        tally.found(&finding);
-        self.count(&tally, &[finding]);
-    }
-
-    async fn project(&self, project: &SourceProject) -> Result<()> {
+    async fn project(&self, project: &SourceProject, changes: Vec<Finding>) -> Result<()> {
         let path = self.targets.project(&project.id, &project.name).await?;
-        let (mut tally, mut findings) = (Tally::new(), Vec::new());
+        let mut account = Account::default();
         let mut patch = project.patch.clone();
         if !self.selection.kinds.contains(Kind::Tags) {
             patch.extras = tracker_model::JsonPatch::Keep;
@@ -205,21 +212,21 @@ impl Job {
             if !self.options.dry_run {
                 self.sink.put_project(&path, patch).await?;
             }
-            tally.arrived(Kind::Projects, 1);
-            tally.arrived(Kind::Tags, tags);
+            account.arrived(Kind::Projects, 1);
+            account.arrived(Kind::Tags, tags);
             if path.project.as_str() != project.name && self.options.namespace.project.is_none() {
-                findings.push(Finding::normalised(
+                account.found(Finding::normalised(
                     Kind::Projects,
                     &project.name,
                     "project-name",
                 ));
             }
+            account.found_all(changes);
         } else {
-            tally.skipped(Kind::Projects, 1);
-            tally.skipped(Kind::Tags, tags);
+            account.skipped(Kind::Projects, 1);
+            account.skipped(Kind::Tags, tags);
         }
-        findings.iter().for_each(|f| tally.found(f));
-        self.count(&tally, &findings);
+        self.count(account.only(&self.selection.kinds).close());
         Ok(())
     }
 
@@ -230,7 +237,7 @@ impl Job {
         let (job, to_list) = (Arc::clone(self), projects.to_vec());
         tasks.spawn(async move { job.list(to_list, send).await });
         let permits = Arc::new(Semaphore::new(self.options.jobs.max(1)));
-        while let Some(run) = listed.recv().await {
+        while let Some((run, changes)) = listed.recv().await {
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
                 break;
             };
@@ -240,7 +247,7 @@ impl Job {
             let job = Arc::clone(self);
             tasks.spawn(async move {
                 let _permit = permit;
-                job.one_run(run).await
+                job.one_run(run, changes).await
             });
             while let Some(done) = tasks.try_join_next() {
                 self.joined(done)?;
@@ -270,25 +277,25 @@ impl Job {
     async fn list(
         &self,
         projects: Vec<Arc<SourceProject>>,
-        send: mpsc::Sender<RunRef>,
+        send: mpsc::Sender<(RunRef, Vec<Finding>)>,
     ) -> Result<()> {
         let mut left = self.selection.limit.unwrap_or(u64::MAX);
         let mut any = false;
         for project in projects {
-            let mut runs = self.source.runs(&project, &self.selection);
+            let mut runs = Listing::new(self.source.runs(&project, &self.selection));
             loop {
                 if left == 0 || self.stopped() {
                     return Ok(());
                 }
                 match runs.try_next().await {
                     Ok(None) => break,
-                    Ok(Some(SourceItem::Finding(finding))) => self.found(finding),
-                    Ok(Some(SourceItem::Item(run))) => {
+                    Ok(Some(Listed::Finding(finding))) => self.found(finding),
+                    Ok(Some(Listed::Item(run, changes))) => {
                         any = true;
                         if self.selection.wants_run(&run) {
                             left -= 1;
                             self.observer.on(&Event::Listed(1));
-                            if send.send(run).await.is_err() {
+                            if send.send((run, changes)).await.is_err() {
                                 return Ok(());
                             }
                         }
@@ -306,12 +313,12 @@ impl Job {
         Ok(())
     }
 
-    async fn one_run(self: Arc<Self>, run: RunRef) -> Result<()> {
+    async fn one_run(self: Arc<Self>, run: RunRef, changes: Vec<Finding>) -> Result<()> {
         self.observer.on(&Event::RunStarted {
             id: run.id.clone(),
             name: run.name.clone(),
         });
-        let work = run::import(&self, &run);
+        let work = run::import(&self, &run, changes);
         let outcome = tokio::select! {
             outcome = work => outcome,
             () = self.options.cancel.cancelled() => return Ok(()),
@@ -323,7 +330,10 @@ impl Job {
                 run::failed(&self, &run, failure).await
             }
         };
-        self.count(&line.counts, &findings);
+        self.count(Told {
+            counts: line.counts.clone(),
+            findings,
+        });
         self.observer.on(&Event::RunDone(Box::new(line.clone())));
         self.report().runs.push(line);
         Ok(())

@@ -5,9 +5,9 @@ use tracker_model::{
     JsonObject, PointBatch, Result, SeriesDigest, SeriesHasher, SeriesInfo, SeriesKey,
 };
 
-use super::job::Job;
+use super::{account::Account, job::Job};
 use crate::{
-    Event, Finding, Kind, LedgerEntry, LedgerKey, PointItem, PointsQuery, RunRef, RunWriter, Tally,
+    Event, Finding, Kind, LedgerEntry, LedgerKey, PointItem, PointsQuery, RunRef, RunWriter,
 };
 
 /// Points after which what was written is made durable, so that a long run is not begun anew.
@@ -268,13 +268,10 @@ async fn rewrite(
 }
 
 impl Copied {
-    /// Counts what arrived.
-    pub(super) fn count(&self, tally: &mut Tally) {
+    /// Counts what arrived and what was there.
+    pub(super) fn count(&self, account: &mut Account) {
         let sent: u64 = self.series.values().map(|s| s.count).sum();
-        tally.arrived(Kind::Points, sent - self.known.min(sent));
-        tally.skipped(Kind::Points, self.known.min(sent));
-        for finding in &self.findings {
-            tally.found(finding);
-        }
+        account.arrived(Kind::Points, sent - self.known.min(sent));
+        account.skipped(Kind::Points, self.known.min(sent));
     }
 }

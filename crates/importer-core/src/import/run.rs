@@ -4,13 +4,14 @@ use serde_json::Value as Json;
 use tracker_model::{Error, ErrorKind, ImportStamp, JsonObject, Result, Run, RunPath};
 
 use super::{
+    account::{Account, Told},
     files,
     job::{Job, files_of},
     points, verify,
 };
 use crate::{
     Failure, Finding, Kind, KindSet, LedgerEntry, LedgerKey, RunLine, RunRecord, RunRef, RunStatus,
-    SourceId, Tally,
+    SourceId,
 };
 
 /// The words of the kinds that are wanted, so that an import of more kinds knows what is missing.
@@ -23,8 +24,12 @@ fn words_of(kinds: &KindSet) -> String {
         .join(" ")
 }
 
-/// Imports one run.
-pub(super) async fn import(job: &Job, run: &RunRef) -> Result<(RunLine, Vec<Finding>)> {
+/// Imports one run, of which rules changed this and that in the listing.
+pub(super) async fn import(
+    job: &Job,
+    run: &RunRef,
+    changes: Vec<Finding>,
+) -> Result<(RunLine, Vec<Finding>)> {
     let path = job.target(run).await?;
     let key = LedgerKey::Run(run.id.clone());
     let kinds = words_of(&job.selection.kinds);
@@ -54,14 +59,16 @@ pub(super) async fn import(job: &Job, run: &RunRef) -> Result<(RunLine, Vec<Find
             target: path,
             status: RunStatus::Unchanged,
             checksums: entry.checksums,
-            counts: entry.tally.as_skipped(),
+            counts: Told::unchanged(&entry.tally).counts,
         };
         return Ok((line, Vec::new()));
     }
     let record = job.source.run(run).await?;
-    let (mut counts, mut findings) = count_record(job, &record);
+    let mut account = count_record(job, &record);
+    account.found_all(changes);
     if job.options.dry_run {
         let status = RunStatus::Planned;
+        let Told { counts, findings } = account.only(&job.selection.kinds).close();
         return Ok((
             RunLine {
                 source_id: run.id.clone(),
@@ -107,10 +114,10 @@ pub(super) async fn import(job: &Job, run: &RunRef) -> Result<(RunLine, Vec<Find
     } else {
         points::Copied::default()
     };
-    copied.count(&mut counts);
-    whole.summary.extend(copied.summary.clone());
+    copied.count(&mut account);
+    whole.summary.extend(copied.summary);
     if job.selection.kinds.contains(Kind::Points) {
-        counts.arrived(Kind::Summary, whole.summary.len() as u64);
+        account.arrived(Kind::Summary, whole.summary.len() as u64);
     }
 
     let copied_files = if job.selection.kinds.contains(Kind::Files) {
@@ -122,7 +129,7 @@ pub(super) async fn import(job: &Job, run: &RunRef) -> Result<(RunLine, Vec<Find
     } else {
         files::CopiedFiles::default()
     };
-    copied_files.count(&mut counts);
+    copied_files.count(&mut account);
 
     let was_there = arrived;
     let changed = copied.changed
@@ -131,12 +138,10 @@ pub(super) async fn import(job: &Job, run: &RunRef) -> Result<(RunLine, Vec<Find
     writer.commit(whole.clone()).await?;
     let checksums = verify::run(job, &whole, &copied.series, &copied_files.files).await?;
 
-    findings.extend(copied.findings);
-    findings.extend(copied_files.findings);
-    if !changed {
-        counts = counts.as_skipped();
-        findings.clear();
-    }
+    account.found_all(copied.findings);
+    account.found_all(copied_files.findings);
+    let account = account.only(&job.selection.kinds);
+    let Told { counts, findings } = account.close_as(!changed);
     let entry = LedgerEntry {
         target: path.to_string(),
         fingerprint: run.fingerprint.clone(),
@@ -170,13 +175,11 @@ pub(super) async fn failed(job: &Job, run: &RunRef, failure: Failure) -> (RunLin
         Ok(path) => path,
         Err(_) => fallback_path(run),
     };
-    let mut counts = Tally::new();
-    let finding = Finding::unreadable(
+    let told = Told::from(Finding::unreadable(
         Kind::Runs,
         format!("run {}", run.id),
         "the run failed, see failures",
-    );
-    counts.found(&finding);
+    ));
     let key = LedgerKey::Run(run.id.clone());
     let before = job
         .ledger
@@ -197,9 +200,9 @@ pub(super) async fn failed(job: &Job, run: &RunRef, failure: Failure) -> (RunLin
         target,
         status: RunStatus::Failed,
         checksums: None,
-        counts,
+        counts: told.counts,
     };
-    (line, vec![finding])
+    (line, told.findings)
 }
 
 fn fallback_path(run: &RunRef) -> RunPath {
@@ -264,20 +267,20 @@ pub(crate) fn finished_run(
     run
 }
 
-fn count_record(job: &Job, record: &RunRecord) -> (Tally, Vec<Finding>) {
-    let mut tally = Tally::new();
-    tally.arrived(Kind::Runs, 1);
+fn count_record(job: &Job, record: &RunRecord) -> Account {
+    let mut account = Account::default();
+    account.arrived(Kind::Runs, 1);
     for (kind, count) in [
         (Kind::Params, record.run.config.len()),
         (Kind::Tags, record.tags.len()),
         (Kind::Inputs, record.run.inputs.len()),
     ] {
         if job.selection.kinds.contains(kind) {
-            tally.arrived(kind, count as u64);
+            account.arrived(kind, count as u64);
         }
     }
-    record.findings.iter().for_each(|f| tally.found(f));
-    (tally, record.findings.clone())
+    account.found_all(record.findings.iter().cloned());
+    account
 }
 
 /// Whether two runs say the same, their imports and versions aside.

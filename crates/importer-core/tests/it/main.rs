@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod pipeline;
+mod receipt;
 mod scripted;
 mod suites;

@@ -43,6 +43,38 @@ pub(crate) struct ScriptRun {
     pub(crate) lying_file: Option<String>,
     /// This file cannot be opened.
     pub(crate) missing_file: Option<String>,
+    /// What is found of it, and where.
+    pub(crate) findings: BTreeMap<Place, Vec<Finding>>,
+}
+
+/// Where a source tells what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Projects,
+    Runs,
+    Record,
+    Points,
+    Files,
+    Artifacts,
+    Entries,
+}
+
+impl Place {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Projects,
+        Self::Runs,
+        Self::Record,
+        Self::Points,
+        Self::Files,
+        Self::Artifacts,
+        Self::Entries,
+    ];
+}
+
+impl ScriptRun {
+    fn found(&self, place: Place) -> Vec<Finding> {
+        self.findings.get(&place).cloned().unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -127,6 +159,14 @@ impl fmt::Display for ScriptSource {
 }
 
 impl ScriptSource {
+    /// What is found of a project, by any of its runs.
+    fn found<T>(&self, project: &str, place: Place) -> Vec<SourceItem<T>> {
+        let runs = self.script.runs.iter().filter(|r| r.project == project);
+        runs.flat_map(|r| r.found(place))
+            .map(SourceItem::Finding)
+            .collect()
+    }
+
     fn find(&self, id: &str) -> ScriptRun {
         self.script
             .runs
@@ -183,22 +223,20 @@ impl Source for ScriptSource {
         let mut names: Vec<String> = self.script.runs.iter().map(|r| r.project.clone()).collect();
         names.sort();
         names.dedup();
-        items(
-            names
-                .into_iter()
-                .map(|name| {
-                    let mut patch = ProjectPatch::new();
-                    patch.created_at = Some(Timestamp::from_millis(T0));
-                    SourceItem::Item(SourceProject {
-                        id: format!("id of {name}"),
-                        name,
-                        patch,
-                        tags: 0,
-                        deleted: false,
-                    })
-                })
-                .collect(),
-        )
+        let mut out = Vec::new();
+        for name in names {
+            out.extend(self.found(&name, Place::Projects));
+            let mut patch = ProjectPatch::new();
+            patch.created_at = Some(Timestamp::from_millis(T0));
+            out.push(SourceItem::Item(SourceProject {
+                id: format!("id of {name}"),
+                name,
+                patch,
+                tags: 0,
+                deleted: false,
+            }));
+        }
+        items(out)
     }
 
     fn runs(
@@ -218,6 +256,7 @@ impl Source for ScriptSource {
                 .iter()
                 .map(|(k, v)| (k, v.last().map(|x| x.to_bits())))
                 .collect();
+            out.extend(run.found(Place::Runs).into_iter().map(SourceItem::Finding));
             out.push(SourceItem::Item(RunRef {
                 project: Arc::clone(project),
                 id: run.id.clone(),
@@ -264,7 +303,7 @@ impl Source for ScriptSource {
         Ok(RunRecord {
             run: record,
             tags,
-            findings: Vec::new(),
+            findings: script.found(Place::Record),
         })
     }
 
@@ -278,6 +317,8 @@ impl Source for ScriptSource {
                     .map(PointItem::Batch),
             );
         }
+        let found = script.found(Place::Points);
+        out.extend(found.into_iter().map(PointItem::Finding));
         if script.torn > 0 {
             let finding =
                 Finding::unreadable(Kind::Points, format!("run {}", run.id), "half a line");
@@ -297,22 +338,18 @@ impl Source for ScriptSource {
 
     fn files(&self, run: &RunRef) -> BoxStream<'static, Result<SourceItem<SourceFile>>> {
         let script = self.find(&run.id);
-        items(
-            script
-                .files
-                .iter()
-                .map(|(name, bytes)| {
-                    let lie = u64::from(script.lying_file.as_ref() == Some(name));
-                    let size = Some(bytes.len() as u64 + lie);
-                    SourceItem::Item(SourceFile {
-                        draft: FileDraft::new(name),
-                        size,
-                        mark: None,
-                        detail: None,
-                    })
-                })
-                .collect(),
-        )
+        let found = script.found(Place::Files);
+        let mut out: Vec<_> = found.into_iter().map(SourceItem::Finding).collect();
+        for (name, bytes) in &script.files {
+            let lie = u64::from(script.lying_file.as_ref() == Some(name));
+            out.push(SourceItem::Item(SourceFile {
+                draft: FileDraft::new(name),
+                size: Some(bytes.len() as u64 + lie),
+                mark: Some(format!("{} bytes", bytes.len())),
+                detail: None,
+            }));
+        }
+        items(out)
     }
 
     async fn open_file(&self, run: &RunRef, file: &SourceFile) -> Result<ByteStream> {
@@ -333,7 +370,7 @@ impl Source for ScriptSource {
         let Some(project) = projects.first() else {
             return items(Vec::new());
         };
-        let mut out = Vec::new();
+        let mut out = self.found(&project.name, Place::Artifacts);
         for index in [1, 2, 5] {
             let mut draft = ArtifactDraft::new();
             draft.index = Some(index);
@@ -366,7 +403,10 @@ impl Source for ScriptSource {
         items(out)
     }
 
-    fn entries(&self, _: &SourceArtifact) -> BoxStream<'static, Result<SourceItem<SourceEntry>>> {
+    fn entries(
+        &self,
+        artifact: &SourceArtifact,
+    ) -> BoxStream<'static, Result<SourceItem<SourceEntry>>> {
         let entry = |path: &str, content| {
             SourceItem::Item(SourceEntry {
                 path: path.into(),
@@ -374,10 +414,13 @@ impl Source for ScriptSource {
                 content,
             })
         };
-        items(vec![
+        let project = artifact.project.as_ref().map_or("", |p| &p.name);
+        let mut out = self.found(project, Place::Entries);
+        out.extend([
             entry("weights", EntryContent::Source(Arc::new(()))),
             entry("elsewhere", EntryContent::Reference("s3://b/k".into())),
-        ])
+        ]);
+        items(out)
     }
 
     async fn open_entry(&self, _: &SourceArtifact, entry: &SourceEntry) -> Result<ByteStream> {

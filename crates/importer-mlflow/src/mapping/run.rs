@@ -145,8 +145,7 @@ impl RawRun {
             ));
         }
         let (state, known) = self.state();
-        // One finding at most: the run is one datum.
-        if !known && findings.is_empty() {
+        if !known {
             findings.push(Finding::normalised(
                 Kind::Runs,
                 &place,

@@ -248,10 +248,6 @@ pub(super) fn read(
         found.restore_infinities();
     }
     let mut record = found.raw.into_record(&run.project);
-    // The run is one datum: of several things to say of it the first is said.
-    if record.findings.iter().any(|f| f.kind == Kind::Runs) {
-        found.findings.retain(|f| f.kind != Kind::Runs);
-    }
     record.findings.extend(found.findings);
     Ok(record)
 }

@@ -610,6 +610,16 @@ async fn copied_folders_are_runs_of_their_own() {
         reason("runs Normalised run-id-from-folder", 1)
     );
     assert_eq!(record.run.path.run.as_str(), "copy of 3");
+    let meta = format!("{EXPERIMENT}/copy of 3/meta.yaml");
+    let odd = fs::read_to_string(store.path(&meta))
+        .unwrap()
+        .replace("\nstatus: ", "\nstatus: 4");
+    store.write(&meta, odd);
+    let source = open(&store.root());
+    let (_, record) = read::run(&source, "copy of 3").await;
+    let mut both = reason("runs Normalised run-id-from-folder", 1);
+    both.extend(reason("runs Normalised run-status-unknown", 1));
+    assert_eq!(reasons(&record.findings), both, "every rule is named");
     conformance::source(Arc::new(source)).await;
 }
 

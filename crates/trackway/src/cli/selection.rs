@@ -94,7 +94,7 @@ impl SelectionArgs {
 
     /// Says that nothing of the source has a name or id that was asked for, if that is so.
     pub(crate) async fn nothing_found(&self, source: &dyn Source, totals: &Tally) -> Result<()> {
-        if !self.experiment.is_empty() && totals.get(Kind::Projects).source == 0 {
+        if !self.experiment.is_empty() && totals.get(Kind::Projects).source() == 0 {
             let asked = self.experiment.join(", ");
             let mut near = Nearest::new(&asked);
             let mut projects = source.projects(&Selection::new());
@@ -110,7 +110,7 @@ impl SelectionArgs {
                     })),
             );
         }
-        if !self.run.is_empty() && totals.get(Kind::Runs).source == 0 {
+        if !self.run.is_empty() && totals.get(Kind::Runs).source() == 0 {
             return Err(Failure::not_found(format!(
                 "no run of the source has the id {:?}",
                 self.run.join(", ")

@@ -46,7 +46,7 @@ pub(super) fn print(shell: &Shell, receipt: &Receipt, dir: &Path, exit: Exit) {
 fn longest(runs: &[RunLine]) -> Option<&RunLine> {
     let points = |run: &&RunLine| {
         let kept = run.checksums.as_ref().map_or(0, |sums| sums.points);
-        kept.max(run.counts.get(Kind::Points).source)
+        kept.max(run.counts.get(Kind::Points).source())
     };
     runs.iter()
         .filter(|run| run.status != RunStatus::Failed && points(run) > 0)

@@ -203,7 +203,7 @@ fn table(receipt: &Receipt, bold: &Style) -> Vec<String> {
     ];
     let cells = |b: Bucket| {
         [
-            b.source,
+            b.source(),
             b.identical,
             b.normalised,
             b.lost,
@@ -214,7 +214,7 @@ fn table(receipt: &Receipt, bold: &Style) -> Vec<String> {
     let rows: Vec<_> = receipt
         .totals
         .iter()
-        .filter(|(_, b)| b.source > 0)
+        .filter(|(_, b)| b.source() > 0)
         .map(|(kind, b)| (kind, cells(b)))
         .collect();
     let texts: Vec<_> = rows
