@@ -21,7 +21,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
 use importer_core::{
     EntryContent, Finding, Kind, PointItem, PointsQuery, RunRecord, RunRef, Selection, Source,
     SourceArtifact, SourceCapabilities, SourceEntry, SourceFile, SourceId, SourceItem,
@@ -32,7 +35,7 @@ use tracker_model::{ByteStream, Error, Result};
 pub(crate) use self::{artifacts::files_hash, meta::model_status, stamp::files_fingerprint};
 use self::{
     artifacts::{list_models, list_registry, list_traces},
-    layout::{Child, META, METRICS, Store, looks_like_store},
+    layout::{Child, Listed, META, METRICS, Store, looks_like_store},
     listing::{experiment_of, folder_of, list_projects, list_run},
     run::read_run,
     traces::TraceFolder,
@@ -44,6 +47,10 @@ use crate::{
     local_files::{Met, as_file},
     mapping::{KIND, TRACES_FILE},
 };
+
+/// Folders of runs that one thread looks at, one after the other, and threads that do so.
+const LISTED_TOGETHER: usize = 16;
+const LISTERS: usize = 4;
 
 /// How a file store is opened.
 #[derive(Debug, Clone, Default)]
@@ -168,17 +175,35 @@ impl Source for FileStoreSource {
             Arc::clone(project),
             selection.clone(),
         );
-        filled_by(move |feed| {
-            let experiment = experiment_of(&store, &project)?;
-            for folder in store.run_folders(&experiment.path)? {
-                let item = match folder {
-                    Ok(folder) => list_run(&store, &project, &experiment, folder, &selection)?,
-                    Err(finding) => Some(SourceItem::Finding(finding)),
-                };
-                item.map_or(Ok(()), |item| feed.item(item))?;
-            }
-            Ok(())
-        })
+        let (list, of) = (Arc::clone(&store), Arc::clone(&project));
+        let folders = blocking(move || {
+            let experiment = experiment_of(&list, &of)?;
+            let folders: Vec<Listed> = list.run_folders(&experiment.path)?.collect();
+            Ok((Arc::new(experiment), folders))
+        });
+        let look = move |(experiment, folders): (Arc<Child>, Vec<Listed>)| {
+            let (store, project, selection) = (store.clone(), project.clone(), selection.clone());
+            stream::iter(folders)
+                .chunks(LISTED_TOGETHER)
+                .map(move |folders| {
+                    let (store, project) = (store.clone(), project.clone());
+                    let (experiment, selection) = (experiment.clone(), selection.clone());
+                    blocking(move || {
+                        let one = |folder| match folder {
+                            Ok(folder) => {
+                                list_run(&store, &project, &experiment, folder, &selection)
+                            }
+                            Err(finding) => Ok(Some(SourceItem::Finding(finding))),
+                        };
+                        let found = folders.into_iter().map(one);
+                        let found = found.filter_map(Result::transpose);
+                        Ok(stream::iter(found.collect::<Vec<_>>()))
+                    })
+                })
+                .buffered(LISTERS)
+                .try_flatten()
+        };
+        stream::once(folders).map_ok(look).try_flatten().boxed()
     }
 
     async fn run(&self, run: &RunRef) -> Result<RunRecord> {
