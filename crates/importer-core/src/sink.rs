@@ -44,12 +44,18 @@ pub trait Sink: Display + Debug + Send + Sync + 'static {
     /// The runs of a project, deleted ones too.
     fn runs(&self, path: &ProjectPath) -> BoxStream<'static, Result<Run>>;
 
-    /// Begins to write a run, new or not. Until [`RunWriter::commit`] its import stamp is not
-    /// complete. What an earlier writer with the same token left at a checkpoint is met again.
+    /// Begins to write a run; `there` is what [`Self::run`] has just answered. Until
+    /// [`RunWriter::commit`] its import stamp is not complete. What an earlier writer with the same
+    /// token left at a checkpoint is met again.
     ///
     /// # Errors
     /// `Conflict` if somebody else is writing the run.
-    async fn open_run(&self, run: &Run, token: &str) -> Result<Box<dyn RunWriter>>;
+    async fn open_run(
+        &self,
+        run: &Run,
+        there: Option<&Run>,
+        token: &str,
+    ) -> Result<Box<dyn RunWriter>>;
 
     /// The series of a run.
     async fn series(&self, path: &RunPath) -> Result<Vec<SeriesInfo>>;

@@ -119,9 +119,14 @@ impl Sink for TrackerSink {
             .find_runs(RunQuery::of_project(path).with_deleted(true))
     }
 
-    async fn open_run(&self, run: &Run, token: &str) -> Result<Box<dyn RunWriter>> {
+    async fn open_run(
+        &self,
+        run: &Run,
+        there: Option<&Run>,
+        token: &str,
+    ) -> Result<Box<dyn RunWriter>> {
         let path = run.path.clone();
-        let committed = match self.run(&path).await? {
+        let committed = match there {
             Some(_) => self.tracker.series(&path, HistoryStream::Metrics).await?,
             None => {
                 let mut patch = RunPatch::replacing_all(run);
@@ -143,6 +148,7 @@ impl Sink for TrackerSink {
         Ok(Box::new(TrackerRunWriter {
             tracker: Arc::clone(&self.tracker),
             path,
+            is_new: there.is_none(),
             committed,
             written: !staged.is_empty(),
             staged,
@@ -217,6 +223,7 @@ impl Sink for TrackerSink {
 struct TrackerRunWriter {
     tracker: Arc<dyn Tracker>,
     path: RunPath,
+    is_new: bool,
     committed: Vec<SeriesInfo>,
     staged: Vec<SeriesInfo>,
     written: bool,
@@ -258,22 +265,21 @@ impl RunWriter for TrackerRunWriter {
         if self.written {
             self.history.into_inner().commit().await?;
         }
-        let now = self.tracker.run(&self.path).await?;
-        let version = now.version;
-        if (Run {
-            version,
-            path: now.path.clone(),
-            ..run.clone()
-        }) != now
-        {
-            self.tracker
-                .upsert_run(
-                    &self.path,
-                    RunPatch::replacing_all(&run),
-                    Precondition::None,
-                )
-                .await?;
+        if !self.is_new {
+            let now = self.tracker.run(&self.path).await?;
+            let wanted = Run {
+                version: now.version,
+                path: now.path.clone(),
+                ..run.clone()
+            };
+            if wanted == now {
+                return Ok(());
+            }
         }
-        Ok(())
+        let patch = RunPatch::replacing_all(&run);
+        self.tracker
+            .upsert_run(&self.path, patch, Precondition::None)
+            .await
+            .map(drop)
     }
 }

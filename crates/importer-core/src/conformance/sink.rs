@@ -7,7 +7,7 @@ use tracker_model::{
     Timestamp, UseRole, Value, bytes_of,
 };
 
-use crate::Sink;
+use crate::{RunWriter, Sink};
 
 /// Runs the suite on fresh sinks.
 pub async fn sink<F, Fut>(factory: F)
@@ -97,6 +97,11 @@ fn expected(batch: &PointBatch) -> (u64, String) {
     (hasher.count(), hasher.digest().to_string())
 }
 
+async fn open(sink: &dyn Sink, run: &Run, token: &str) -> Box<dyn RunWriter> {
+    let there = sink.run(&run.path).await.unwrap();
+    sink.open_run(run, there.as_ref(), token).await.unwrap()
+}
+
 async fn one_run(sink: &dyn Sink) {
     let run = whole_run();
     assert_eq!(
@@ -104,7 +109,7 @@ async fn one_run(sink: &dyn Sink) {
         None,
         "a fresh sink is empty"
     );
-    let mut writer = sink.open_run(&run, "f1").await.unwrap();
+    let mut writer = open(sink, &run, "f1").await;
     assert!(
         writer.committed().is_empty() && writer.staged().is_empty(),
         "nothing is there before"
@@ -175,10 +180,10 @@ async fn one_run(sink: &dyn Sink) {
 
 async fn growing_run(sink: &dyn Sink) {
     let run = whole_run();
-    let mut writer = sink.open_run(&run, "f1").await.unwrap();
+    let mut writer = open(sink, &run, "f1").await;
     writer.points(0, points("a", 0, 100)).await.unwrap();
     writer.commit(run.clone()).await.unwrap();
-    let mut writer = sink.open_run(&run, "f2").await.unwrap();
+    let mut writer = open(sink, &run, "f2").await;
     assert_eq!(
         writer
             .committed()
@@ -199,7 +204,7 @@ async fn growing_run(sink: &dyn Sink) {
         "new points come behind the old"
     );
     if sink.capabilities().rewrite_history {
-        let mut writer = sink.open_run(&run, "f3").await.unwrap();
+        let mut writer = open(sink, &run, "f3").await;
         writer.points(0, points("a", 50, 60)).await.unwrap();
         writer.commit(run).await.unwrap();
         assert_eq!(
@@ -212,12 +217,12 @@ async fn growing_run(sink: &dyn Sink) {
 
 async fn abandoned_run(sink: &dyn Sink) {
     let run = whole_run();
-    let mut writer = sink.open_run(&run, "f1").await.unwrap();
+    let mut writer = open(sink, &run, "f1").await;
     writer.points(0, points("a", 0, 100)).await.unwrap();
     writer.checkpoint().await.unwrap();
     writer.points(100, points("a", 100, 200)).await.unwrap();
     drop(writer);
-    let mut writer = sink.open_run(&run, "f1").await.unwrap();
+    let mut writer = open(sink, &run, "f1").await;
     let staged: u64 = writer.staged().iter().map(|s| s.count).sum();
     assert!(
         staged == 0 || staged >= 100,
@@ -242,9 +247,8 @@ async fn abandoned_run(sink: &dyn Sink) {
 
 async fn artifacts(sink: &dyn Sink) {
     let run = whole_run();
-    sink.open_run(&run, "f1")
+    open(sink, &run, "f1")
         .await
-        .unwrap()
         .commit(run.clone())
         .await
         .unwrap();

@@ -93,7 +93,10 @@ pub(super) async fn import(
         &record,
         Some(stamp),
     );
-    let mut writer = job.sink.open_run(&whole, &run.fingerprint).await?;
+    let mut writer = job
+        .sink
+        .open_run(&whole, there.as_ref(), &run.fingerprint)
+        .await?;
 
     let copied = if job.selection.kinds.contains(Kind::Points) {
         let resumed = !entry.done && entry.fingerprint == run.fingerprint;
