@@ -1,8 +1,11 @@
 //! The spans of traces that MLflow keeps as artifacts: `traces.json`.
 
+use std::io;
+
+use importer_core::{Finding, Kind};
 use serde::Deserialize;
 use serde_json::Value as Json;
-use tracker_model::Result;
+use tracker_model::{Error, ErrorKind, Result};
 
 use crate::{
     artifact_place::Place,
@@ -13,43 +16,74 @@ use crate::{
 /// The name of the file among the artifacts of a trace.
 const NAME: &str = "traces.json";
 /// The largest file.
-const MAX_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
 
 #[derive(Deserialize)]
-struct SpanFile {
+struct Contents {
     #[serde(default)]
     spans: Vec<Json>,
 }
 
-/// Why the spans of a trace cannot be carried, if one can tell without reading them.
-pub(crate) fn missing(place: &Place) -> Option<&'static str> {
-    match place {
-        Place::Folder(folder) => match folder.path().join(NAME).symlink_metadata() {
-            Ok(meta) if meta.is_file() && meta.len() <= MAX_BYTES => None,
-            Ok(meta) if meta.is_file() => Some("the trace's spans are larger than 64 MiB"),
-            _ => Some("the trace has no spans at its source"),
-        },
-        Place::Empty => Some("the trace has no spans at its source"),
-        Place::Unreachable(_) => {
-            Some("the trace's spans are in a place that cannot be read from here")
+/// What one can tell of the spans of a trace without reading them.
+#[derive(Debug)]
+pub(crate) enum SpanFile<'a> {
+    /// They are in a file of this folder.
+    There(&'a LocalFolder),
+    /// The source has none: they were never written, or somebody removed them.
+    Absent,
+    /// They cannot be read from here, with the reason.
+    Unreachable(&'static str),
+}
+
+impl SpanFile<'_> {
+    /// A word for fingerprints: spans may come, and be reached, later.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::There(_) => "there",
+            Self::Absent => "absent",
+            Self::Unreachable(_) => "unreachable",
         }
     }
+}
+
+/// Where the spans of a trace are that are kept among its artifacts.
+pub(crate) fn find(place: &Place) -> SpanFile<'_> {
+    match place {
+        Place::Folder(folder) => match folder.path().join(NAME).symlink_metadata() {
+            Ok(meta) if meta.is_file() && meta.len() <= MAX_BYTES => SpanFile::There(folder),
+            Ok(meta) if meta.is_file() => SpanFile::Unreachable("they are larger than 64 MiB"),
+            Ok(_) => SpanFile::Unreachable("their file is a link or no file, and is not followed"),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => SpanFile::Absent,
+            Err(_) => SpanFile::Unreachable("their file cannot be read"),
+        },
+        Place::Empty => SpanFile::Absent,
+        Place::Unreachable(reason) => SpanFile::Unreachable(reason),
+    }
+}
+
+/// The finding for spans that the source has and that cannot be read. The trace itself arrives.
+pub(crate) fn unread(trace_id: &str, reason: impl Into<String>) -> Finding {
+    let place = format!("the spans of trace {trace_id}");
+    Finding::unreadable(Kind::Entries, place, reason)
 }
 
 /// Reads the spans, in their REST form.
 ///
 /// # Errors
 /// Those of the file system; `Corrupt` if the file is torn.
-pub(crate) fn read_spans(folder: &LocalFolder) -> Result<Vec<Json>> {
-    let bytes = read_small(&folder.path().join(NAME), MAX_BYTES)?;
+pub(crate) fn read(folder: &LocalFolder) -> Result<Vec<Json>> {
+    parse(read_small(&folder.path().join(NAME), MAX_BYTES)?)
+}
+
+/// The spans that a file says, in their REST form.
+///
+/// # Errors
+/// `Corrupt` if the file is torn.
+pub(crate) fn parse(bytes: Vec<u8>) -> Result<Vec<Json>> {
     let text = String::from_utf8(bytes).ok();
     let json = text.and_then(|text| python_json(&text));
-    let file = json.and_then(|json| serde_json::from_value::<SpanFile>(json).ok());
-    let file = file.ok_or_else(|| {
-        tracker_model::Error::new(
-            tracker_model::ErrorKind::Corrupt,
-            "the spans are not JSON".to_owned(),
-        )
-    })?;
+    let file = json.and_then(|json| serde_json::from_value::<Contents>(json).ok());
+    let file =
+        file.ok_or_else(|| Error::new(ErrorKind::Corrupt, "the spans are not JSON".to_owned()))?;
     Ok(file.spans.iter().map(rest_span).collect())
 }

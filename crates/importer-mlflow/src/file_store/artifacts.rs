@@ -145,13 +145,14 @@ pub(super) fn list_traces(
         let traces = traces::list(store, &experiment)?;
         send_all(traces.findings, feed)?;
         if !traces.all.is_empty() {
+            let count = traces.all.len() as u64;
             let detail = Detail::Traces {
                 experiment,
                 traces: traces.all,
             };
             let artifact = traces_artifact(
                 project,
-                traces.whole,
+                count,
                 traces.fingerprint,
                 true,
                 Some(Arc::new(detail)),

@@ -19,7 +19,7 @@ use crate::{
     blocking::{Filled, filled_by},
     local_files::{read_small, sorted_entries},
     mapping::{Fingerprint, RawTraceInfo, rule, trace_line},
-    span_file,
+    span_file::{self, SpanFile},
 };
 
 const INFO: &str = "trace_info.yaml";
@@ -54,8 +54,6 @@ pub(super) struct TraceFolder {
 #[derive(Debug, Default)]
 pub(super) struct Traces {
     pub(super) all: Vec<TraceFolder>,
-    /// How many have spans that can be read.
-    pub(super) whole: u64,
     pub(super) fingerprint: String,
     pub(super) findings: Vec<Finding>,
 }
@@ -91,11 +89,11 @@ pub(super) fn list(store: &Store, experiment: &Child) -> Result<Traces> {
         };
         hash.field(&child.name).number(time);
         hash.field(values_fingerprint(&child.path));
-        match span_file::missing(&store.trace_artifacts(experiment, &child.path, &child.name)?) {
-            Some(reason) => out
-                .findings
-                .push(Finding::lost(Kind::Traces, place, reason)),
-            None => out.whole += 1,
+        let artifacts = store.trace_artifacts(experiment, &child.path, &child.name)?;
+        let spans = span_file::find(&artifacts);
+        hash.field(spans.as_str());
+        if let SpanFile::Unreachable(reason) = spans {
+            out.findings.push(span_file::unread(&child.name, reason));
         }
         out.all.push(TraceFolder {
             time,
@@ -202,14 +200,12 @@ fn line(
     }
     let mut torn = findings.into_iter().next().map(|f| f.reason);
     let place = store.trace_artifacts(experiment, &trace.path, &trace.id)?;
-    let spans = match &place {
-        Place::Folder(folder) if span_file::missing(&place).is_none() => {
-            span_file::read_spans(folder).unwrap_or_else(|e| {
-                torn.get_or_insert(e.message().to_owned());
-                Vec::new()
-            })
-        }
-        _ => Vec::new(),
+    let spans = match span_file::find(&place) {
+        SpanFile::There(folder) => span_file::read(folder).unwrap_or_else(|e| {
+            torn.get_or_insert(e.message().to_owned());
+            Vec::new()
+        }),
+        SpanFile::Absent | SpanFile::Unreachable(_) => Vec::new(),
     };
     Ok((trace_line(json, spans), torn))
 }

@@ -81,8 +81,12 @@ fn sort_attributes(json: &mut Json) {
 }
 
 /// The REST form of a span that a database or a `traces.json` keeps: attributes are typed values
-/// there instead of JSON texts, and empty fields are left out.
+/// there instead of JSON texts, and empty fields are left out. Spans of MLflow 2, which has no such
+/// form, stay as they are.
 pub(crate) fn rest_span(stored: &Json) -> Json {
+    if stored.get("span_id").is_none() {
+        return with_words(stored);
+    }
     let mut out = JsonObject::new();
     for field in [
         "trace_id",
@@ -125,6 +129,19 @@ pub(crate) fn rest_span(stored: &Json) -> Json {
     put(&mut out, "events", list("events").map(each));
     put(&mut out, "links", list("links").map(each));
     out.into()
+}
+
+/// The same with texts for bare words.
+fn with_words(json: &Json) -> Json {
+    match json {
+        Json::String(_) => word(json).map_or_else(|| json.clone(), Json::from),
+        Json::Array(list) => list.iter().map(with_words).collect(),
+        Json::Object(object) => object
+            .iter()
+            .map(|(k, v)| (k.clone(), with_words(v)))
+            .collect(),
+        other => other.clone(),
+    }
 }
 
 /// An event or link of a span: its attributes are typed values already.
@@ -312,6 +329,21 @@ mod tests {
             ],
         });
         assert_eq!(rest_span(&stored), want);
+    }
+
+    #[test]
+    fn spans_of_version_2_stay_as_they_are() {
+        let stored = serde_json::json!({
+            "name": "root", "context": {"span_id": "56ee", "trace_id": "235d"}, "parent_id": null,
+            "start_time": 1795264799164260303u64, "end_time": 1795264799164712003u64, "status_code": "OK",
+            "attributes": {"mlflow.spanInputs": "{\"n\": NaN}"}, "events": [],
+        });
+        assert_eq!(rest_span(&stored), stored);
+        let odd = python_json(r#"{"name": "root", "events": [{"attributes": {"a": [NaN, 1]}}]}"#);
+        assert_eq!(
+            rest_span(&odd.unwrap()),
+            serde_json::json!({"name": "root", "events": [{"attributes": {"a": ["NaN", 1]}}]})
+        );
     }
 
     #[test]

@@ -16,10 +16,8 @@ use super::{
     files::FileTree,
     models::{self, FileAt},
     source::Inner,
-    traces::{self, TraceList},
+    traces::{self, CheckedTraces, TraceList},
 };
-use crate::mapping::TRACES_FILE;
-
 /// Experiments that one call names.
 const EXPERIMENTS_OF_A_CALL: usize = 100;
 
@@ -109,15 +107,7 @@ pub(super) fn entries(
         Some(ArtifactDetail::Version { api, source }) => {
             models::version_entries(inner, api.clone(), source.clone())
         }
-        Some(ArtifactDetail::Traces(list)) => {
-            let content = EntryContent::Source(Arc::clone(list) as _);
-            let entry = SourceEntry {
-                path: TRACES_FILE.to_owned(),
-                size: None,
-                content,
-            };
-            stream::iter([Ok(SourceItem::Item(entry))]).boxed()
-        }
+        Some(ArtifactDetail::Traces(list)) => traces::entries(Arc::clone(list)),
     }
 }
 
@@ -135,8 +125,8 @@ pub(super) async fn open(entry: &SourceEntry) -> Result<ByteStream> {
     };
     match detail.downcast::<FileAt>() {
         Ok(file) => file.tree.open(&file.path).await,
-        Err(detail) => match detail.downcast::<TraceList>() {
-            Ok(list) => Ok(traces::lines(list)),
+        Err(detail) => match detail.downcast::<CheckedTraces>() {
+            Ok(traces) => Ok(traces::lines(&traces)),
             Err(_) => {
                 let message = format!("entry {:?} was not listed by this source", entry.path);
                 Err(Error::new(ErrorKind::InvalidInput, message))

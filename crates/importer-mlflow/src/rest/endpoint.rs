@@ -32,6 +32,8 @@ pub(crate) enum Endpoint {
     SearchTraces,
     GetTraces,
     GetTrace,
+    /// What is known of a trace besides its spans; `{id}` is its id.
+    GetTraceInfo,
     GetTraceArtifact,
     /// Of MLflow 2.
     OldSearchTraces,
@@ -47,7 +49,7 @@ pub(crate) enum Endpoint {
 impl Endpoint {
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Version,
         Self::Health,
         Self::ServerInfo,
@@ -69,6 +71,7 @@ impl Endpoint {
         Self::SearchTraces,
         Self::GetTraces,
         Self::GetTrace,
+        Self::GetTraceInfo,
         Self::GetTraceArtifact,
         Self::OldSearchTraces,
         Self::OldTraceArtifact,
@@ -115,6 +118,7 @@ impl Endpoint {
             Self::SearchTraces => "api/3.0/mlflow/traces/search",
             Self::GetTraces => "api/3.0/mlflow/traces/batchGet",
             Self::GetTrace => "api/3.0/mlflow/traces/get",
+            Self::GetTraceInfo => "api/3.0/mlflow/traces/{id}",
             Self::GetTraceArtifact => "ajax-api/3.0/mlflow/get-trace-artifact",
             Self::OldSearchTraces => "api/2.0/mlflow/traces",
             Self::OldTraceArtifact => "ajax-api/2.0/mlflow/get-trace-artifact",

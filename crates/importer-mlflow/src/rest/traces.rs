@@ -1,15 +1,20 @@
 //! Traces: a line of JSON for each of an experiment.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
-use futures::{StreamExt, stream};
-use importer_core::{Finding, Kind, SourceArtifact, SourceItem, SourceProject};
+use futures::{
+    StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use importer_core::{
+    EntryContent, Finding, Kind, SourceArtifact, SourceEntry, SourceItem, SourceProject,
+};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use tracker_http::Bytes;
+use tracker_http::{Bytes, ErrorKind as Http};
 use tracker_model::{ByteStream, Error, ErrorKind, Result, Timestamp};
 
 use super::{
@@ -21,7 +26,10 @@ use super::{
     pages::Pages,
     source::Inner,
 };
-use crate::mapping::{Fingerprint, RawTraceInfo, rest_span, trace_line, traces_artifact};
+use crate::{
+    mapping::{Fingerprint, RawTraceInfo, TRACES_FILE, rule, trace_line, traces_artifact},
+    span_file,
+};
 
 /// Traces of a page of the listing; the most that servers allow.
 const PAGE: usize = 500;
@@ -35,9 +43,51 @@ pub(super) struct TraceList {
     api: Api,
     /// By the calls of version 2, that has no spans in its answers.
     is_old: bool,
-    ids: Vec<String>,
+    traces: Vec<(String, SpansAt)>,
     /// What version 2 says of each in the listing.
     infos: HashMap<String, Json>,
+}
+
+/// Where the server keeps the spans of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SpansAt {
+    /// With the trace.
+    Database,
+    /// Among the artifacts: the calls that give traces do not give these.
+    File,
+    /// In an archive, which the call for one trace reads.
+    Archive,
+    /// The server does not say.
+    Unsaid,
+}
+
+impl SpansAt {
+    fn of(info: &Json) -> Self {
+        let tag = |name: &str| info.get("tags")?.get(name)?.as_str();
+        match tag("mlflow.trace.spansLocation") {
+            Some("TRACKING_STORE") => Self::Database,
+            Some("ARCHIVE_REPO") => Self::Archive,
+            Some(_) => Self::File,
+            None if tag("mlflow.artifactLocation").is_some() => Self::File,
+            None => Self::Unsaid,
+        }
+    }
+}
+
+/// A trace that was read.
+struct Read {
+    info: Json,
+    spans: Vec<Json>,
+    gap: Option<Gap>,
+}
+
+/// Why a trace has no spans though the source should have some.
+#[derive(Debug)]
+enum Gap {
+    /// They are torn at the source.
+    Torn(String),
+    /// The server refuses to give them.
+    Refused(String),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,11 +129,11 @@ pub(super) async fn of_experiment(
         .iter()
         .filter_map(|t| Some((t.id.clone(), t.info.clone()?)))
         .collect();
-    let ids = traces.into_iter().map(|trace| trace.id).collect();
+    let traces = traces.into_iter().map(|t| (t.id, t.spans_at)).collect();
     let detail = ArtifactDetail::Traces(Arc::new(TraceList {
         api,
         is_old,
-        ids,
+        traces,
         infos,
     }));
     let artifact = traces_artifact(
@@ -104,6 +154,7 @@ struct Listed {
     id: String,
     hash: [u8; 16],
     is_finished: bool,
+    spans_at: SpansAt,
     /// All that is known of it, where it cannot be asked for again.
     info: Option<Json>,
 }
@@ -190,6 +241,11 @@ fn listed(info: Json, is_old: bool) -> Option<Listed> {
         id,
         hash: hash.as_bytes().first_chunk().copied()?,
         is_finished: matches!(state, "OK" | "ERROR"),
+        spans_at: if is_old {
+            SpansAt::File
+        } else {
+            SpansAt::of(&info)
+        },
         info: is_old.then_some(info),
     })
 }
@@ -242,28 +298,108 @@ fn upgraded(info: Json) -> Option<Json> {
     Some(raw.to_json())
 }
 
+/// The traces that were looked at for what the listing cannot say: whose spans the server has and
+/// does not give.
+#[derive(Debug)]
+pub(super) struct CheckedTraces {
+    list: Arc<TraceList>,
+    without_spans: Arc<BTreeSet<String>>,
+}
+
+/// The one entry, behind what was found. Spans that are not with their traces are asked for here,
+/// and again for the lines.
+pub(super) fn entries(list: Arc<TraceList>) -> BoxStream<'static, Result<SourceItem<SourceEntry>>> {
+    stream::once(async move {
+        let mut apart = pages(&list, |at| at != SpansAt::Database, Arc::default());
+        let (mut without_spans, mut items) = (BTreeSet::new(), Vec::new());
+        while let Some(page) = apart.try_next().await? {
+            for (id, read) in page {
+                let Some(gap) = read.gap else { continue };
+                items.push(Ok(SourceItem::Finding(gap.finding(&id))));
+                without_spans.insert(id);
+            }
+        }
+        let checked = CheckedTraces {
+            list,
+            without_spans: Arc::new(without_spans),
+        };
+        let entry = SourceEntry {
+            path: TRACES_FILE.to_owned(),
+            size: None,
+            content: EntryContent::Source(Arc::new(checked)),
+        };
+        items.push(Ok(SourceItem::Item(entry)));
+        Ok(stream::iter(items))
+    })
+    .try_flatten()
+    .boxed()
+}
+
 /// The lines, in order.
-pub(super) fn lines(list: Arc<TraceList>) -> ByteStream {
-    let batches = list.ids.chunks(BATCH).count();
-    stream::iter(0..batches)
-        .map(move |batch| {
-            let list = Arc::clone(&list);
+pub(super) fn lines(checked: &CheckedTraces) -> ByteStream {
+    pages(&checked.list, |_| true, Arc::clone(&checked.without_spans))
+        .map(|page| {
+            let mut lines = String::new();
+            for (id, read) in page? {
+                if let Some(gap) = read.gap {
+                    return Err(gap.into_error(&id));
+                }
+                lines.push_str(&trace_line(read.info, read.spans));
+            }
+            Ok(Bytes::from(lines))
+        })
+        .boxed()
+}
+
+/// Reads those traces whose spans are where `wanted` says, several at once, in order. Spans are not
+/// asked for that are known to be missing.
+fn pages(
+    list: &Arc<TraceList>,
+    wanted: fn(SpansAt) -> bool,
+    without_spans: Arc<BTreeSet<String>>,
+) -> BoxStream<'static, Result<Vec<(String, Read)>>> {
+    let list = Arc::clone(list);
+    let pages = list.traces.len().div_ceil(BATCH);
+    stream::iter(0..pages)
+        .map(move |page| {
+            let (list, without_spans) = (Arc::clone(&list), Arc::clone(&without_spans));
             async move {
-                let begin = batch * BATCH;
-                let end = list.ids.len().min(begin + BATCH);
-                let ids = list.ids.get(begin..end).unwrap_or_default();
-                list.read(ids).await.map(Bytes::from)
+                let page = list.traces.chunks(BATCH).nth(page).unwrap_or_default();
+                let page: Vec<_> = page.iter().filter(|(_, at)| wanted(*at)).collect();
+                list.read(&page, &without_spans).await
             }
         })
         .buffered(BATCHES)
         .boxed()
 }
 
+impl Gap {
+    fn finding(self, id: &str) -> Finding {
+        match self {
+            Self::Torn(why) => Finding::normalised(
+                Kind::Traces,
+                format!("trace {id}: {why}"),
+                rule::TRACE_WITHOUT_TORN_PARTS,
+            ),
+            Self::Refused(why) => span_file::unread(id, why),
+        }
+    }
+
+    /// For spans that were there a moment ago.
+    fn into_error(self, id: &str) -> Error {
+        let (Self::Torn(why) | Self::Refused(why)) = self;
+        Error::new(
+            ErrorKind::Unavailable,
+            format!("read the spans of trace {id}: {why}"),
+        )
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Batch {
     traces: Vec<Trace>,
-    /// Of the call for one trace.
+    /// Of the calls for one trace.
     trace: Option<Trace>,
 }
 
@@ -274,32 +410,55 @@ struct Trace {
     spans: Vec<Json>,
 }
 
+/// Whether the server understood the question and does not answer it. Servers say 500 where spans
+/// are kept in another place.
+fn is_refusal(error: &tracker_http::Error) -> bool {
+    let status = error.status().map(|s| s.as_u16());
+    matches!(status, Some(400 | 404 | 405 | 500 | 501)) || error.kind() == Http::TooLarge
+}
+
 impl TraceList {
-    async fn read(&self, ids: &[String]) -> Result<String> {
-        let mut traces = if self.is_old {
-            HashMap::new()
-        } else {
-            self.batch(ids).await?
-        };
-        let mut lines = String::new();
-        for id in ids {
-            let Trace {
-                trace_info,
-                mut spans,
-            } = match traces.remove(id) {
-                Some(trace) => trace,
+    async fn read(
+        &self,
+        traces: &[&(String, SpansAt)],
+        without_spans: &BTreeSet<String>,
+    ) -> Result<Vec<(String, Read)>> {
+        let together = traces
+            .iter()
+            .filter(|(_, at)| matches!(at, SpansAt::Database | SpansAt::Unsaid))
+            .map(|(id, _)| id.as_str())
+            .collect::<Vec<_>>();
+        let mut found = self.batch(&together).await?;
+        let mut out = Vec::with_capacity(traces.len());
+        for (id, at) in traces {
+            let found = match found.remove(id) {
+                Some(trace) => Some(trace),
+                None if *at == SpansAt::File => None,
                 None => self.one(id).await?,
             };
-            if spans.is_empty() {
-                spans = self.stored_spans(id).await?;
+            let is_given = found.is_some();
+            let (info, mut spans) = match found {
+                Some(trace) => (trace.trace_info, trace.spans),
+                None => (self.info(id).await?, Vec::new()),
+            };
+            let is_all = is_given && matches!(at, SpansAt::Database | SpansAt::Archive);
+            let mut gap = None;
+            if spans.is_empty() && !is_all && !without_spans.contains(id) {
+                match self.stored_spans(id, *at).await? {
+                    Ok(stored) => spans = stored,
+                    Err(found) => gap = Some(found),
+                }
             }
-            lines.push_str(&trace_line(trace_info, spans));
+            out.push((id.clone(), Read { info, spans, gap }));
         }
-        Ok(lines)
+        Ok(out)
     }
 
     /// Several traces with their spans; what is missing is asked for one by one.
-    async fn batch(&self, ids: &[String]) -> Result<HashMap<String, Trace>> {
+    async fn batch(&self, ids: &[&str]) -> Result<HashMap<String, Trace>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
         let doing = "read traces";
         let request = self
             .api
@@ -309,45 +468,45 @@ impl TraceList {
         let request = request.query(ids.iter().map(|id| ("trace_ids", id)));
         match request.json::<Batch>().await {
             Ok(batch) => {
-                let id = |trace: &Trace| {
-                    trace
-                        .trace_info
-                        .get("trace_id")
-                        .and_then(Json::as_str)
-                        .map(str::to_owned)
-                };
-                Ok(batch
-                    .traces
-                    .into_iter()
-                    .filter_map(|trace| Some((id(&trace)?, trace)))
-                    .collect())
+                let id =
+                    |trace: &Trace| Some(trace.trace_info.get("trace_id")?.as_str()?.to_owned());
+                let traces = batch.traces.into_iter();
+                Ok(traces.filter_map(|t| Some((id(&t)?, t))).collect())
             }
-            Err(e) if is_absent(&e) || e.kind() == tracker_http::ErrorKind::TooLarge => {
-                Ok(HashMap::new())
-            }
+            Err(e) if is_refusal(&e) => Ok(HashMap::new()),
             Err(e) => Err(failure(e, doing)),
         }
     }
 
-    async fn one(&self, id: &str) -> Result<Trace> {
-        if let Some(info) = self.infos.get(id) {
-            return Ok(Trace {
-                trace_info: info.clone(),
-                spans: Vec::new(),
-            });
-        }
+    /// One trace with those spans that have arrived at the server, unless the server refuses.
+    async fn one(&self, id: &str) -> Result<Option<Trace>> {
         let doing = format!("read trace {id}");
         let request = self
             .api
             .call(Endpoint::GetTrace)
             .await
             .map_err(|e| failure(e, &doing))?;
-        let answer: Batch = request
-            .query([("trace_id", id)])
-            .json()
+        let request = request.query([("trace_id", id), ("allow_partial", "true")]);
+        match request.json::<Batch>().await {
+            Ok(answer) => Ok(answer.trace),
+            Err(e) if is_refusal(&e) => Ok(None),
+            Err(e) => Err(failure(e, doing)),
+        }
+    }
+
+    /// What is known of a trace besides its spans.
+    async fn info(&self, id: &str) -> Result<Json> {
+        if let Some(info) = self.infos.get(id) {
+            return Ok(info.clone());
+        }
+        let doing = format!("read trace {id}");
+        let request = self
+            .api
+            .call_below(Endpoint::GetTraceInfo, id, "")
             .await
             .map_err(|e| failure(e, &doing))?;
-        answer.trace.ok_or_else(|| {
+        let answer: Batch = request.json().await.map_err(|e| failure(e, &doing))?;
+        answer.trace.map(|trace| trace.trace_info).ok_or_else(|| {
             Error::new(
                 ErrorKind::NotFound,
                 format!("{doing}: the server lists it and does not give it"),
@@ -355,8 +514,12 @@ impl TraceList {
         })
     }
 
-    /// The spans that the server keeps as a file; none if it has no such file.
-    async fn stored_spans(&self, id: &str) -> Result<Vec<Json>> {
+    /// The spans that the server keeps as a file; none if there is no such file.
+    async fn stored_spans(
+        &self,
+        id: &str,
+        at: SpansAt,
+    ) -> Result<std::result::Result<Vec<Json>, Gap>> {
         let doing = format!("read the spans of trace {id}");
         let endpoint = if self.is_old {
             Endpoint::OldTraceArtifact
@@ -368,29 +531,25 @@ impl TraceList {
             .call(endpoint)
             .await
             .map_err(|e| failure(e, &doing))?;
-        match request
-            .query([("request_id", id)])
-            .max_tries(3)
-            .json::<Trace>()
-            .await
-        {
-            Ok(file) => Ok(file.spans.iter().map(stored_span).collect()),
-            Err(e)
-                if e.status()
-                    .is_some_and(|s| s.as_u16() == 500 || s.is_client_error()) =>
-            {
-                Ok(Vec::new())
+        let request = request.query([("request_id", id)]).max_tries(3);
+        let e = match request.bytes_limited(span_file::MAX_BYTES).await {
+            Ok(file) => {
+                let spans = span_file::parse(file.into());
+                return Ok(spans.map_err(|e| Gap::Torn(e.message().to_owned())));
             }
-            Err(e) => Err(failure(e, doing)),
+            Err(e) => e,
+        };
+        match e.code() {
+            Some("NOT_FOUND" | "RESOURCE_DOES_NOT_EXIST") => Ok(Ok(Vec::new())),
+            // What servers say of a trace that never had a place for spans.
+            Some("INVALID_STATE") if at == SpansAt::Unsaid => Ok(Ok(Vec::new())),
+            Some("INVALID_STATE") if at == SpansAt::File => Ok(Err(Gap::Torn(
+                "the server says that they are torn".to_owned(),
+            ))),
+            _ if is_refusal(&e) || e.kind() == Http::PermissionDenied => Ok(Err(Gap::Refused(
+                format!("the server does not give them: {e}"),
+            ))),
+            _ => Err(failure(e, doing)),
         }
-    }
-}
-
-/// A span of a file; those of version 2 stay as they are.
-fn stored_span(span: &Json) -> Json {
-    if span.get("span_id").is_some() {
-        rest_span(span)
-    } else {
-        span.clone()
     }
 }

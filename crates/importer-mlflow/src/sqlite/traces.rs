@@ -15,7 +15,7 @@ use crate::{
     mapping::{
         Fingerprint, RawTraceInfo, python_json, rest_span, rule, trace_line, traces_artifact,
     },
-    span_file,
+    span_file::{self, SpanFile},
 };
 
 /// Traces that are read in one transaction.
@@ -24,6 +24,8 @@ const PAGE: usize = 50;
 /// The tag that says where the spans of a trace are.
 const SPANS_LOCATION: &str = "mlflow.trace.spansLocation";
 const ARTIFACT_LOCATION: &str = "mlflow.artifactLocation";
+
+const ARCHIVED: &str = "they are in an archive that cannot be read from here; import from the tracking server to get them";
 
 /// A trace that was read.
 struct Read {
@@ -44,21 +46,24 @@ pub(super) fn list(
     if !store.database.schema().has("trace_info") {
         return Ok(());
     }
-    let (mut count, mut whole) = (0u64, 0u64);
+    let mut count = 0u64;
     let mut hash = Fingerprint::new();
     each(store, &project.id, false, &mut |read| {
         count += 1;
         fingerprint(&mut hash, &read);
-        let place = format!("trace {}", read.info.trace_id);
-        match missing_spans(store, &read)? {
-            Some(reason) => feed.item(SourceItem::Finding(Finding::lost(
-                Kind::Traces,
-                place,
-                reason,
-            )))?,
-            None => whole += 1,
+        if in_database(&read) {
+            return Ok(());
         }
-        Ok(())
+        let place = spans_place(store, &read)?;
+        let spans = span_file::find(&place);
+        hash.field(spans.as_str());
+        match spans {
+            SpanFile::Unreachable(reason) => {
+                let finding = span_file::unread(&read.info.trace_id, reason);
+                feed.item(SourceItem::Finding(finding))
+            }
+            SpanFile::There(_) | SpanFile::Absent => Ok(()),
+        }
     })?;
     if count == 0 {
         return Ok(());
@@ -73,7 +78,7 @@ pub(super) fn list(
     });
     feed.item(SourceItem::Item(traces_artifact(
         project,
-        whole,
+        count,
         hash.finish(),
         immutable,
         Some(detail),
@@ -132,10 +137,8 @@ fn line(store: &Store, read: Read) -> Result<(String, Option<String>)> {
                 _ => torn = Some("a span is not JSON".to_owned()),
             }
         }
-    } else if missing_spans(store, &read)?.is_none()
-        && let Place::Folder(folder) = spans_place(store, &read)?
-    {
-        match span_file::read_spans(&folder) {
+    } else if let SpanFile::There(folder) = span_file::find(&spans_place(store, &read)?) {
+        match span_file::read(folder) {
             Ok(read) => spans = read,
             Err(e) => torn = Some(e.message().to_owned()),
         }
@@ -147,31 +150,23 @@ fn line(store: &Store, read: Read) -> Result<(String, Option<String>)> {
     Ok((trace_line(json, spans), torn))
 }
 
+fn location(read: &Read) -> Option<&str> {
+    read.info.tags.get(SPANS_LOCATION).map(String::as_str)
+}
+
 /// Whether the spans are in the database.
 fn in_database(read: &Read) -> bool {
-    match read.info.tags.get(SPANS_LOCATION).map(String::as_str) {
+    match location(read) {
         Some(place) => place == "TRACKING_STORE",
         None => !read.spans.is_empty(),
     }
 }
 
-/// Why the spans of a trace cannot be carried, if they cannot.
-fn missing_spans(store: &Store, read: &Read) -> Result<Option<&'static str>> {
-    if in_database(read) {
-        return Ok(read
-            .spans
-            .is_empty()
-            .then_some("the trace has no spans at its source"));
-    }
-    match read.info.tags.get(SPANS_LOCATION).map(String::as_str) {
-        Some("ARCHIVE_REPO") => Ok(Some(
-            "the trace's spans are in a place that cannot be read from here",
-        )),
-        _ => Ok(span_file::missing(&spans_place(store, read)?)),
-    }
-}
-
+/// Where the spans are that the database does not keep.
 fn spans_place(store: &Store, read: &Read) -> Result<Place> {
+    if location(read) == Some("ARCHIVE_REPO") {
+        return Ok(Place::Unreachable(ARCHIVED));
+    }
     match read.info.tags.get(ARTIFACT_LOCATION) {
         Some(uri) => store
             .places

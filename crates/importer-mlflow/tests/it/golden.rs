@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use futures::TryStreamExt;
-use importer_core::{EntryContent, Selection, Source, SourceArtifact, SourceItem, conformance};
+use importer_core::{EntryContent, Kind, Outcome, Selection, Source, SourceArtifact, conformance};
 use importer_mlflow::{FileStoreOptions, FileStoreSource};
 use serde_json::{Value as Json, json};
 use tracker_model::{Change, RunState, UseRole};
@@ -258,7 +258,7 @@ async fn traces_are_what_a_server_would_give() {
 }
 
 #[tokio::test]
-async fn traces_without_spans_are_told() {
+async fn traces_arrive_without_spans_that_are_gone_or_torn() {
     let dir = tempfile::tempdir().unwrap();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/mlruns");
     copy(&root, dir.path());
@@ -274,21 +274,12 @@ async fn traces_without_spans_are_told() {
         .try_collect()
         .await
         .unwrap();
-    let lost = items
-        .iter()
-        .filter(|i| matches!(i, SourceItem::Finding(_)))
-        .count();
     let (all, findings) = read::split(items);
-    assert_eq!(lost, 1);
-    assert_eq!(
-        reasons(&findings).into_keys().collect::<Vec<_>>(),
-        ["traces Lost the trace has no spans at its source"]
-    );
+    assert_eq!(findings, [], "the source has no spans that could be lost");
     let traces = all.iter().find(|a| a.collection == "traces").unwrap();
     assert_eq!(
         traces.version.as_ref().unwrap().metadata["mlflow"]["traces"],
-        1,
-        "the lost one is counted as lost"
+        2
     );
     let (entries, findings) = read::entries(&source, traces).await;
     assert_eq!(
@@ -304,6 +295,49 @@ async fn traces_without_spans_are_told() {
         "what is left of both is kept"
     );
     conformance::source(Arc::new(source)).await;
+}
+
+#[tokio::test]
+async fn spans_out_of_reach_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/mlruns");
+    copy(&root, dir.path());
+    let mut files = Vec::new();
+    find(dir.path(), "traces.json", &mut files);
+    let artifacts = files[0].parent().unwrap();
+    let trace = artifacts.parent().unwrap();
+    let id = trace.file_name().unwrap().to_str().unwrap();
+    let uri = format!("s3://bucket/traces/{id}/artifacts");
+    std::fs::remove_dir_all(artifacts).unwrap();
+    std::fs::write(trace.join("tags/mlflow.artifactLocation"), uri).unwrap();
+    let source = FileStoreSource::open(dir.path(), &FileStoreOptions::default()).unwrap();
+    let projects = read::projects(&source).await.0;
+    let items: Vec<_> = source
+        .artifacts(&projects, &Selection::new())
+        .try_collect()
+        .await
+        .unwrap();
+    let (all, findings) = read::split(items);
+    let [finding] = &findings[..] else {
+        panic!("{findings:?}")
+    };
+    assert_eq!(
+        (finding.kind, finding.outcome, finding.place.clone()),
+        (
+            Kind::Entries,
+            Outcome::Unreadable,
+            format!("the spans of trace {id}")
+        )
+    );
+    let traces = all.iter().find(|a| a.collection == "traces").unwrap();
+    assert_eq!(
+        traces.version.as_ref().unwrap().metadata["mlflow"]["traces"],
+        2
+    );
+    let (entries, findings) = read::entries(&source, traces).await;
+    assert_eq!(findings, []);
+    let lines = entries["traces.jsonl"].iter().filter(|b| **b == b'\n');
+    assert_eq!(lines.count(), 2);
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

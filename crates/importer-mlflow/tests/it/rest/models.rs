@@ -1,6 +1,12 @@
 //! Logged models, registered models, prompts and traces.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use futures::TryStreamExt;
 use importer_core::{EntryContent, Kind, Outcome, Source, SourceArtifact, SourceEntry};
@@ -296,6 +302,155 @@ async fn traces_as_lines_in_order_of_time() {
         .collect();
     assert_eq!(ids, ["c", "a", "b"]);
     assert_eq!(lines[1]["spans"][0]["name"], "a");
+}
+
+/// What a server with MLflow 3.17 answers for traces that keep their spans in all the places there
+/// are.
+#[tokio::test]
+async fn traces_whose_spans_are_elsewhere_or_nowhere() {
+    const FILE: &str = "/ajax-api/3.0/mlflow/get-trace-artifact";
+    let server = server_with("3.17.2", vec![]).await;
+    let info = |id: &str, tags: Json| json!({ "trace_id": id, "request_time": "2026-01-01T00:00:01Z", "state": "OK", "tags": tags });
+    let file = json!({ "mlflow.artifactLocation": "mlflow-artifacts:/1/traces/x/artifacts" });
+    let at = |place: &str| json!({ "mlflow.trace.spansLocation": place });
+    let infos = vec![
+        info("archived", at("ARCHIVE_REPO")),
+        info("archive-gone", at("ARCHIVE_REPO")),
+        info("file", file.clone()),
+        info("file-refused", file.clone()),
+        info("file-torn", file.clone()),
+        info("file-torn-2", file.clone()),
+        info("no-file", file),
+        info("nowhere", json!({})),
+        info("partial", at("TRACKING_STORE")),
+        info("stored", at("TRACKING_STORE")),
+    ];
+    let by_id: BTreeMap<_, _> = infos
+        .iter()
+        .map(|i| (i["trace_id"].as_str().unwrap().to_owned(), i.clone()))
+        .collect();
+    let count = infos.len();
+    answer(&server, "POST", TRACES, json_of(json!({ "traces": infos }))).await;
+    let refusal = |status: u16, code: &str| {
+        ResponseTemplate::new(status)
+            .set_body_json(json!({ "error_code": code, "message": "not here" }))
+    };
+    let elsewhere = move || refusal(500, "INTERNAL_ERROR");
+    let of_all = by_id.clone();
+    reply(
+        &server,
+        "GET",
+        "/api/3.0/mlflow/traces/batchGet",
+        move |r| {
+            let ids: Vec<_> = r.url.query_pairs().map(|(_, v)| v.into_owned()).collect();
+            // One such trace spoils the answer for all.
+            let fits = |id: &String| ["nowhere", "partial", "stored"].contains(&id.as_str());
+            assert!(ids.iter().all(fits), "{ids:?}");
+            elsewhere()
+        },
+    )
+    .await;
+    reply(&server, "GET", "/api/3.0/mlflow/traces/get", move |r| {
+        assert_eq!(query(r, "allow_partial").as_deref(), Some("true"));
+        let id = query(r, "trace_id").unwrap();
+        match id.as_str() {
+            "archived" | "partial" | "stored" => json_of(json!({ "trace": {
+                "trace_info": of_all[&id], "spans": [{ "span_id": "1", "name": id }],
+            } })),
+            "archive-gone" => refusal(500, "INVALID_STATE"),
+            "nowhere" => elsewhere(),
+            other => panic!("{other} is not asked for with spans"),
+        }
+    })
+    .await;
+    for (id, info) in &by_id {
+        let path = format!("/api/3.0/mlflow/traces/{id}");
+        let trace = json!({ "trace": { "trace_info": info } });
+        answer(&server, "GET", &path, json_of(trace)).await;
+    }
+    reply(&server, "GET", FILE, move |r| {
+        let raw = |text: &str| ResponseTemplate::new(200).set_body_string(text);
+        match query(r, "request_id").unwrap().as_str() {
+            "file" => raw(r#"{"spans": [{"span_id": "1", "name": "file", "attributes": {"n": "NaN"}, "start_time_unix_nano": 5}, {"name": "old", "events": [NaN]}]}"#),
+            "file-refused" => refusal(403, "PERMISSION_DENIED"),
+            "file-torn" => raw("{\"spans\": ["),
+            "file-torn-2" | "nowhere" | "archive-gone" => refusal(500, "INVALID_STATE"),
+            "no-file" => refusal(404, "NOT_FOUND"),
+            other => panic!("{other} has its spans"),
+        }
+    })
+    .await;
+    let source = opened(&server).await;
+    let (all, findings) = artifacts(&*source).await;
+    assert_eq!(findings, []);
+    let traces = &all["traces:1"];
+    assert_eq!(
+        traces.version.as_ref().unwrap().metadata["mlflow"]["traces"],
+        count
+    );
+    let (files, findings) = entries(&*source, traces).await;
+    let found: Vec<_> = findings
+        .iter()
+        .map(|f| {
+            let place = f.place.split(": ").next().unwrap();
+            (f.kind, f.outcome, place)
+        })
+        .collect();
+    let (unreadable, changed) = (Outcome::Unreadable, Outcome::Normalised);
+    assert_eq!(
+        found,
+        [
+            (Kind::Entries, unreadable, "the spans of trace archive-gone"),
+            (Kind::Entries, unreadable, "the spans of trace file-refused"),
+            (Kind::Traces, changed, "trace file-torn"),
+            (Kind::Traces, changed, "trace file-torn-2"),
+        ]
+    );
+    assert!(findings[1].reason.contains("not here"), "{findings:?}");
+    let text = String::from_utf8(read(&*source, traces, &files[0]).await).unwrap();
+    let lines: Vec<Json> = text
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    let spans: Vec<_> = lines
+        .iter()
+        .map(|l| l["spans"].as_array().unwrap().len())
+        .collect();
+    let infos: Vec<_> = lines.iter().map(|l| &l["trace_info"]).collect();
+    assert_eq!(infos, by_id.values().collect::<Vec<_>>());
+    assert_eq!(spans, [0, 1, 2, 0, 0, 0, 0, 0, 1, 1]);
+    let file = &lines[2]["spans"];
+    assert_eq!(file[0], json!({ "name": "old", "events": ["NaN"] }));
+    assert_eq!(
+        file[1]["attributes"],
+        json!([{ "key": "n", "value": { "double_value": "NaN" } }])
+    );
+}
+
+#[tokio::test]
+async fn traces_that_a_server_stops_giving_are_no_silent_loss() {
+    let server = server_with("2.22.5", vec![]).await;
+    let old = json!({ "traces": [{ "request_id": "r", "experiment_id": "1", "timestamp_ms": 1500, "status": "OK" }] });
+    answer(&server, "GET", "/api/2.0/mlflow/traces", json_of(old)).await;
+    let asked = AtomicUsize::new(0);
+    reply(
+        &server,
+        "GET",
+        "/ajax-api/2.0/mlflow/get-trace-artifact",
+        move |_| match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => json_of(json!({ "spans": [{ "name": "root" }] })),
+            _ => ResponseTemplate::new(403),
+        },
+    )
+    .await;
+    let source = opened(&server).await;
+    let all = artifacts(&*source).await.0;
+    let traces = &all["traces:1"];
+    let (files, findings) = entries(&*source, traces).await;
+    assert_eq!(findings, []);
+    let body = source.open_entry(traces, &files[0]).await.unwrap();
+    let failed = body.try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(failed.message().contains("spans of trace r"), "{failed}");
 }
 
 #[tokio::test]

@@ -292,7 +292,14 @@ async fn traces_as_the_server_gives_them() {
     trace("tr-file", 3000);
     trace("tr-archived", 4000);
     trace("tr-empty", 5000);
-    for id in ["tr-a", "tr-b", "tr-torn"] {
+    trace("tr-no-file", 6000);
+    trace("tr-no-spans", 7000);
+    place(
+        "tr-no-file",
+        "mlflow.artifactLocation",
+        "mlflow-artifacts:/1/traces/tr-no-file/artifacts",
+    );
+    for id in ["tr-a", "tr-b", "tr-torn", "tr-no-spans"] {
         place(id, "mlflow.trace.spansLocation", "TRACKING_STORE");
     }
     spans("tr-a", &[&span("one"), &span("two")]);
@@ -313,7 +320,11 @@ async fn traces_as_the_server_gives_them() {
         "INSERT INTO assessments (assessment_id, trace_id, name, assessment_type, value, created_timestamp, last_updated_timestamp,
              source_type, source_id, valid, rationale) VALUES ('a-1', 'tr-a', 'good', 'feedback', '1.0', 1, 2, 'HUMAN', 'ann', 1, 'so');
          INSERT INTO assessments (assessment_id, trace_id, name, assessment_type, value, created_timestamp, last_updated_timestamp,
-             source_type, valid) VALUES ('a-2', 'tr-a', 'want', 'expectation', '{\"x\": [1]}', 1, 2, 'CODE', 1);",
+             source_type, valid) VALUES ('a-2', 'tr-a', 'want', 'expectation', '{\"x\": [1]}', 1, 2, 'CODE', 1);
+         INSERT INTO assessments (assessment_id, trace_id, name, assessment_type, value, created_timestamp, last_updated_timestamp,
+             source_type, valid) VALUES ('a-3', 'tr-a', 'parts', 'feedback', '{\"n\": [1, 2.5, {\"b\": 3}], \"t\": true}', 1, 2, 'CODE', 1);
+         INSERT INTO assessments (assessment_id, trace_id, name, assessment_type, value, created_timestamp, last_updated_timestamp,
+             source_type, valid) VALUES ('a-4', 'tr-a', 'count', 'expectation', '3', 1, 2, 'CODE', 1);",
     );
     let source = db.open();
     let (all, findings) = artifacts(&source).await;
@@ -321,17 +332,13 @@ async fn traces_as_the_server_gives_them() {
         .iter()
         .map(|f| (f.kind, f.outcome, f.place.as_str()))
         .collect();
-    assert_eq!(
-        lost,
-        [
-            (Kind::Traces, Outcome::Lost, "trace tr-archived"),
-            (Kind::Traces, Outcome::Lost, "trace tr-empty")
-        ]
-    );
+    // The traces arrive; those that never had spans have lost none.
+    let archived = "the spans of trace tr-archived";
+    assert_eq!(lost, [(Kind::Entries, Outcome::Unreadable, archived)]);
     let traces = &all[0];
     assert_eq!(
         traces.version.as_ref().unwrap().metadata["mlflow"]["traces"],
-        4
+        8
     );
     let (files, findings) = entries(&source, traces).await;
     let [torn] = &findings[..] else {
@@ -358,14 +365,16 @@ async fn traces_as_the_server_gives_them() {
             "tr-torn",
             "tr-file",
             "tr-archived",
-            "tr-empty"
+            "tr-empty",
+            "tr-no-file",
+            "tr-no-spans"
         ]
     );
     let spans: Vec<_> = lines
         .iter()
         .map(|l| l["spans"].as_array().unwrap().len())
         .collect();
-    assert_eq!(spans, [2, 1, 1, 1, 0, 0]);
+    assert_eq!(spans, [2, 1, 1, 1, 0, 0, 0, 0]);
     let info = &lines[0]["trace_info"];
     assert_eq!(info["tags"]["mlflow.traceName"], "named");
     assert_eq!(
@@ -380,7 +389,13 @@ async fn traces_as_the_server_gives_them() {
         (&info["execution_duration"], &info["state"]),
         (&json!("0.031s"), &json!("OK"))
     );
-    assert_eq!(info["assessments"][0]["feedback"], json!({"value": 1}));
+    // The server carries values as doubles, and writes them so.
+    assert_eq!(info["assessments"][0]["feedback"], json!({"value": 1.0}));
+    assert_eq!(
+        info["assessments"][2]["feedback"],
+        json!({"value": {"n": [1.0, 2.5, {"b": 3.0}], "t": true}})
+    );
+    assert_eq!(info["assessments"][3]["expectation"], json!({"value": 3.0}));
     assert_eq!(
         info["assessments"][1]["expectation"],
         json!({"serialized_value": {"serialization_format": "JSON_FORMAT", "value": "{\"x\": [1]}"}})
@@ -390,4 +405,27 @@ async fn traces_as_the_server_gives_them() {
         json!([{"key": "k", "value": {"int_value": 1}}])
     );
     conformance::source(Arc::new(source)).await;
+}
+
+#[tokio::test]
+async fn traces_of_version_2_keep_their_spans_as_they_are() {
+    let db = Database::new(Version::New);
+    db.run(
+        "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) VALUES ('t', 1, 1000, 'OK');
+         INSERT INTO trace_tags VALUES ('mlflow.artifactLocation', 'mlflow-artifacts:/1/traces/t/artifacts', 't');",
+    );
+    let span = json!({
+        "name": "root", "context": {"span_id": "56ee", "trace_id": "235d"}, "parent_id": null, "start_time": 5,
+        "end_time": 6, "status_code": "OK", "status_message": "", "attributes": {"k": "1"}, "events": [],
+    });
+    let file = "mlartifacts/1/traces/t/artifacts/traces.json";
+    let before = artifact(&db.open(), "traces:1").await;
+    db.write(file, &json!({ "spans": [span] }).to_string());
+    let source = db.open();
+    let traces = artifact(&source, "traces:1").await;
+    assert_ne!(traces.fingerprint, before.fingerprint, "spans have come");
+    let (files, findings) = entries(&source, &traces).await;
+    assert_eq!(findings, []);
+    let line: Json = serde_json::from_slice(&files["traces.jsonl"]).unwrap();
+    assert_eq!(line["spans"], json!([span]));
 }
