@@ -14,6 +14,7 @@ use importer_core::{
 use tracker_model::{FileInfo, HistoryQuery, MemoryTracker, Run, RunQuery, SeriesHasher, Tracker};
 
 use crate::{
+    counting::CountingSink,
     receipt::balanced,
     scripted::{Script, ScriptRun, ScriptSource},
 };
@@ -363,6 +364,42 @@ async fn a_listing_that_breaks_is_told() {
     assert_eq!(receipt.failures.len(), 1);
     assert!(receipt.failures[0].error.contains("the listing broke"));
     assert_eq!(status(&receipt, "a"), RunStatus::Imported);
+}
+
+#[tokio::test]
+async fn the_target_is_asked_once_for_what_many_versions_need() {
+    let mut script = Script::of(vec![ScriptRun {
+        files: (0..50).map(|i| (format!("f{i}"), vec![b'x'; i])).collect(),
+        ..run("r", 3)
+    }]);
+    script.models_of_files = true;
+    let source: Arc<ScriptSource> = Arc::new(script.into_source());
+    let tracker: Arc<dyn Tracker> = Arc::new(MemoryTracker::new());
+    let sink = Arc::new(CountingSink::new(Arc::new(TrackerSink::new(tracker))));
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new());
+    let again = || {
+        import(
+            source.clone(),
+            sink.clone(),
+            ledger.clone(),
+            Selection::new(),
+            ImportOptions::default(),
+            Arc::new(Silent),
+        )
+    };
+    let first = again().await.unwrap();
+    assert_eq!(first.totals.get(Kind::Entries).identical, 3 * 50);
+    let calls = sink.calls();
+    // One listing of files reads the run back, one serves all entries.
+    assert_eq!((calls["files"], calls["versions"]), (2, 1), "{calls:?}");
+    let second = again().await.unwrap();
+    assert_eq!(second.totals.get(Kind::Entries).skipped, 3 * 50);
+    let calls = sink.calls();
+    assert_eq!(calls["versions"], 1, "{calls:?}");
+    let writes = calls
+        .keys()
+        .find(|c| c.starts_with("open") || c.starts_with("put"));
+    assert_eq!(writes, None, "{calls:?}");
 }
 
 /// Polls a future so many times, then drops it.

@@ -82,6 +82,8 @@ pub(crate) struct Script {
     pub(crate) runs: Vec<ScriptRun>,
     pub(crate) batch: usize,
     pub(crate) listing_fails: bool,
+    /// The entries of artifacts are the files of the first run.
+    pub(crate) models_of_files: bool,
 }
 
 impl Script {
@@ -121,6 +123,7 @@ impl Script {
             runs,
             batch: 17,
             listing_fails: false,
+            models_of_files: false,
         }
     }
 
@@ -129,6 +132,7 @@ impl Script {
             runs,
             batch: 16,
             listing_fails: false,
+            models_of_files: false,
         }
     }
 
@@ -414,6 +418,22 @@ impl Source for ScriptSource {
                 content,
             })
         };
+        if let Some(run) = self
+            .script
+            .runs
+            .first()
+            .filter(|_| self.script.models_of_files)
+        {
+            let file = |name: &String| {
+                let content = EntryContent::RunFile {
+                    run: run.id.clone(),
+                    name: name.clone(),
+                    detail: Arc::new(()),
+                };
+                entry(name, content)
+            };
+            return items(run.files.keys().map(file).collect());
+        }
         let project = artifact.project.as_ref().map_or("", |p| &p.name);
         let mut out = self.found(project, Place::Entries);
         out.extend([
