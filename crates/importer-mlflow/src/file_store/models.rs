@@ -288,14 +288,15 @@ pub(super) fn artifact_location(model: &Child) -> Option<Option<String>> {
     Some(meta.artifact_location)
 }
 
-/// The source of a version of a registered model.
+/// The source of a version of a registered model that is not deleted.
 pub(super) fn source_of_version(root: &Path, name: &str, version: u64) -> Option<String> {
-    let folder = root
-        .join(MODELS)
-        .join(name)
-        .join(format!("version-{version}"));
-    read_meta::<ModelVersionMeta>(&folder.join(META))
-        .ok()?
-        .0
-        .source
+    let folder = Child {
+        name: format!("version-{version}"),
+        path: root
+            .join(MODELS)
+            .join(name)
+            .join(format!("version-{version}")),
+    };
+    let version = self::version(&folder, &mut Vec::new()).ok()?;
+    (!version.is_deleted()).then_some(version.source).flatten()
 }

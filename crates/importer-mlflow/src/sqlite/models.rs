@@ -445,6 +445,10 @@ fn registered(
     Ok(out)
 }
 
+/// MLflow keeps the rows of deleted versions, without what they said: nothing lists them, also not
+/// with deleted runs.
+const NOT_DELETED: &str = "ifnull(v.current_stage, '') <> 'Deleted_Internal'";
+
 /// The next version of a model; its number stands for its row. It has none if it cannot be read.
 fn version_after(
     c: &Connection,
@@ -470,7 +474,7 @@ fn version_after(
     ];
     let sql = format!(
         "SELECT {} FROM model_versions v WHERE {} AND v.version > ?3 \
-         AND ifnull(v.current_stage, '') <> 'Deleted_Internal' ORDER BY v.version LIMIT 1",
+         AND {NOT_DELETED} ORDER BY v.version LIMIT 1",
         schema.select("model_versions", "v", &columns),
         of_model(schema, "model_versions"),
     );
@@ -583,10 +587,10 @@ impl Places for Store {
 
     fn source_of_version(&self, name: &str, version: u64) -> Result<Option<String>> {
         let version = i64::try_from(version).unwrap_or(i64::MAX);
-        self.text(
-            "SELECT source FROM model_versions WHERE name = ?1 AND version = ?2",
-            &[&name, &version],
-        )
+        let sql = format!(
+            "SELECT source FROM model_versions v WHERE v.name = ?1 AND v.version = ?2 AND {NOT_DELETED}"
+        );
+        self.text(&sql, &[&name, &version])
     }
 
     fn own_folder(&self, _: &std::path::Path) -> Result<Option<LocalFolder>> {

@@ -209,6 +209,30 @@ async fn models_and_versions_are_what_was_logged() {
 }
 
 #[tokio::test]
+async fn a_deleted_version_gives_no_other_its_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/mlruns");
+    copy(&root, dir.path());
+    let version = dir.path().join("models/net ü/version-9");
+    std::fs::create_dir(&version).unwrap();
+    let meta =
+        "name: net ü\nversion: 9\ncurrent_stage: None\nsource: models:/net ü/2\nstatus: READY\n";
+    std::fs::write(version.join("meta.yaml"), meta).unwrap();
+    let source = FileStoreSource::open(dir.path(), &FileStoreOptions::default()).unwrap();
+    let all = listed(&source, &Selection::new()).await;
+    assert!(!all.iter().any(|a| key(a) == "model-version:net ü/2"));
+    let version = all
+        .iter()
+        .find(|a| key(a) == "model-version:net ü/9")
+        .unwrap();
+    let (entries, _) = read::split(source.entries(version).try_collect().await.unwrap());
+    assert!(
+        matches!(&entries[0].content, EntryContent::Reference(at) if at == "models:/net ü/2"),
+        "{entries:?}"
+    );
+}
+
+#[tokio::test]
 async fn traces_are_what_a_server_would_give() {
     let source = open();
     let all = listed(&source, &Selection::new()).await;

@@ -114,6 +114,7 @@ fn with_models() -> Database {
          INSERT INTO model_versions VALUES ('reg ü', 3, 10, 11, NULL, NULL, 'None', 'runs:/{one}/model', '{one}', 'READY', NULL, NULL, NULL, 'default');
          INSERT INTO model_versions VALUES ('reg ü', 4, 10, 11, NULL, NULL, 'None', 's3://bucket/x', NULL, 'READY', NULL, NULL, NULL, 'default');
          INSERT INTO model_versions VALUES ('reg ü', 5, 10, 11, NULL, NULL, 'None', 'models:/reg ü/1', NULL, 'READY', NULL, NULL, NULL, 'default');
+         INSERT INTO model_versions VALUES ('reg ü', 6, 10, 11, NULL, NULL, 'None', 'models:/reg ü/2', NULL, 'READY', NULL, NULL, NULL, 'default');
          INSERT INTO model_version_tags VALUES ('vt', '1', 'reg ü', 1, 'default');"
     ));
     db.write("mlartifacts/1/models/m-1/artifacts/MLmodel", "flavour");
@@ -212,8 +213,10 @@ async fn registered_models_with_their_versions() {
             ("reg ü", Some(3)),
             ("reg ü", Some(4)),
             ("reg ü", Some(5)),
+            ("reg ü", Some(6)),
             ("none", None)
-        ]
+        ],
+        "deleted versions say nothing any more, and are listed by no server"
     );
     let version = |n: u32| artifact(&source, format!("model-version:reg ü/{n}").leak());
     let first = version(1).await;
@@ -253,6 +256,14 @@ async fn registered_models_with_their_versions() {
             .await
             .0
             .contains_key("MLmodel")
+    );
+    let items: Vec<_> = TryStreamExt::try_collect(source.entries(&version(6).await))
+        .await
+        .unwrap();
+    let (listed, _) = split(items);
+    assert!(
+        matches!(&listed[0].content, EntryContent::Reference(at) if at == "models:/reg ü/2"),
+        "{listed:?}"
     );
 }
 
