@@ -7,7 +7,7 @@ use std::fmt::{Debug, Display};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tracker_model::{ProjectPath, Result, RunPath};
+use tracker_model::{JsonObject, ProjectPath, Result, RunPath};
 
 use crate::{Checksums, Failure, SourceId, Tally};
 
@@ -44,6 +44,8 @@ pub struct LedgerEntry {
     pub failure: Option<Failure>,
     /// The series that were staged whole before the import was cut off.
     pub staged: Vec<String>,
+    /// What came of the summary with them.
+    pub summary: JsonObject,
 }
 
 impl LedgerEntry {

@@ -273,9 +273,12 @@ impl PointsQuery {
 pub enum PointItem {
     /// The next points of a series.
     Batch(PointBatch),
-    /// Keys of the summary that are known only now; set over those of the record.
+    /// Keys of the summary that are known only now; set over those of the record. With
+    /// [`SourceCapabilities::series_in_turn`], those that come with a series come before the
+    /// points of the next one: an import that is cut off there does not read the series again.
     Summary(JsonObject),
-    /// What could not be carried as it was.
+    /// What could not be carried as it was. With [`SourceCapabilities::series_in_turn`], what is
+    /// found in a series comes before the points of the next one.
     Finding(Finding),
 }
 

@@ -137,18 +137,34 @@ async fn record(source: &dyn Source, run: &RunRef) {
     );
 }
 
-async fn series(
-    source: &dyn Source,
-    run: &RunRef,
-    query: PointsQuery,
-) -> BTreeMap<SeriesKey, (u64, SeriesDigest)> {
+/// What a reading of points brought.
+#[derive(Default)]
+struct History {
+    series: BTreeMap<SeriesKey, (u64, SeriesDigest)>,
+    /// The series in the order in which they began.
+    begun: Vec<SeriesKey>,
+    /// The keys of the summary and the findings, with the number of series that had begun before.
+    told: Vec<(usize, String)>,
+}
+
+async fn history(source: &dyn Source, run: &RunRef, query: PointsQuery) -> History {
     let in_turn = source.capabilities().series_in_turn;
     let mut all: BTreeMap<SeriesKey, SeriesHasher> = BTreeMap::new();
+    let mut out = History::default();
     let mut last: Option<SeriesKey> = None;
     let mut items = source.points(run, query.clone());
     while let Some(item) = items.try_next().await.expect("points can be read") {
-        let PointItem::Batch(batch) = item else {
-            continue;
+        let batch = match item {
+            PointItem::Batch(batch) => batch,
+            PointItem::Summary(part) => {
+                let keys = part.into_iter().map(|(key, _)| format!("summary {key:?}"));
+                out.told.extend(keys.map(|key| (out.begun.len(), key)));
+                continue;
+            }
+            PointItem::Finding(found) => {
+                out.told.push((out.begun.len(), format!("{found:?}")));
+                continue;
+            }
         };
         batch.check().expect("a batch is well formed");
         assert!(!batch.is_empty(), "a batch has points");
@@ -168,44 +184,55 @@ async fn series(
                 batch.key
             );
         }
+        if !all.contains_key(&batch.key) {
+            out.begun.push(batch.key.clone());
+        }
         last = Some(batch.key.clone());
         all.entry(batch.key.clone()).or_default().update(&batch);
     }
-    all.into_iter()
-        .map(|(key, mut hasher)| (key, (hasher.count(), hasher.digest())))
-        .collect()
+    let digests = all
+        .into_iter()
+        .map(|(key, mut hasher)| (key, (hasher.count(), hasher.digest())));
+    out.series = digests.collect();
+    out
 }
 
 async fn points(source: &dyn Source, run: &RunRef) {
-    let all = series(source, run, PointsQuery::new()).await;
+    let all = history(source, run, PointsQuery::new()).await;
+    let again = history(source, run, PointsQuery::new()).await;
     assert_eq!(
-        all,
-        series(source, run, PointsQuery::new()).await,
+        all.series, again.series,
         "reading again gives the same points"
     );
     drop(source.points(run, PointsQuery::new()).next().await);
-    if let Some((key, one)) = all.iter().next() {
-        let only = PointsQuery {
-            only: Some(BTreeSet::from([key.clone()])),
-            ..PointsQuery::new()
-        };
-        let got = series(source, run, only).await;
-        assert_eq!(
-            got,
-            BTreeMap::from([(key.clone(), *one)]),
-            "one series alone is that series"
-        );
-        let except = PointsQuery {
-            except: BTreeSet::from([key.clone()]),
-            ..PointsQuery::new()
-        };
-        let mut rest = all.clone();
-        rest.remove(key);
-        assert_eq!(
-            series(source, run, except).await,
-            rest,
-            "all but one series are the others"
-        );
+    let Some(key) = all.begun.first() else {
+        return;
+    };
+    let only = PointsQuery {
+        only: Some(BTreeSet::from([key.clone()])),
+        ..PointsQuery::new()
+    };
+    let mut rest = all.series.clone();
+    let one = rest.remove(key).map(|one| (key.clone(), one));
+    assert_eq!(
+        history(source, run, only).await.series,
+        one.into_iter().collect(),
+        "one series alone is that series"
+    );
+    let except = PointsQuery {
+        except: BTreeSet::from([key.clone()]),
+        ..PointsQuery::new()
+    };
+    let others = history(source, run, except).await;
+    assert_eq!(others.series, rest, "all but one series are the others");
+    if source.capabilities().series_in_turn {
+        let of_others: BTreeSet<String> = others.told.into_iter().map(|(_, what)| what).collect();
+        for (begun, what) in all.told {
+            assert!(
+                begun <= 1 || of_others.contains(&what),
+                "what is told with series {key:?} comes before the next series: {what}"
+            );
+        }
     }
 }
 

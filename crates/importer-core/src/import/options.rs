@@ -18,6 +18,9 @@ pub struct ImportOptions {
     pub dry_run: bool,
     /// How what arrived is proved.
     pub verify: VerifyDepth,
+    /// Points of a run after which what was written is made durable, so that a long run that is cut
+    /// off is not begun anew.
+    pub checkpoint: u64,
     /// Ends the import early but in order: runs in hand are finished or left to be resumed.
     pub cancel: CancellationToken,
 }
@@ -31,6 +34,7 @@ impl Default for ImportOptions {
             incremental: true,
             dry_run: false,
             verify: VerifyDepth::Digest,
+            checkpoint: 4_000_000,
             cancel: CancellationToken::new(),
         }
     }

@@ -10,9 +10,6 @@ use crate::{
     Event, Finding, Kind, LedgerEntry, LedgerKey, PointItem, PointsQuery, RunRef, RunWriter,
 };
 
-/// Points after which what was written is made durable, so that a long run is not begun anew.
-const CHECKPOINT: u64 = 4_000_000;
-
 /// What the source sent of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SourceSeries {
@@ -65,12 +62,12 @@ impl Progress {
 }
 
 /// What a cut-off import of the same run left, and how this one leaves it.
-pub(super) struct Resume {
+pub(super) struct Resume<'a> {
     pub(super) key: LedgerKey,
-    /// An entry of the ledger that is not done.
-    pub(super) entry: LedgerEntry,
-    /// The series that were staged whole.
-    pub(super) whole: Vec<String>,
+    /// What the other import told of the same run in the same place.
+    pub(super) left: Option<&'a LedgerEntry>,
+    /// An entry of the ledger that is not done, for this one to complete.
+    pub(super) unfinished: LedgerEntry,
 }
 
 /// Reads the points of a run and writes those that the target does not have.
@@ -78,7 +75,7 @@ pub(super) async fn copy(
     job: &Job,
     run: &RunRef,
     writer: &mut dyn RunWriter,
-    resume: &Resume,
+    resume: &Resume<'_>,
 ) -> Result<Copied> {
     let mut there: BTreeMap<SeriesKey, SeriesInfo> = writer
         .committed()
@@ -93,18 +90,17 @@ pub(super) async fn copy(
     };
     let mut query = PointsQuery::new();
     // Series that an import which was cut off had staged whole need not be read again.
-    for key in resume
-        .whole
-        .iter()
-        .map(SeriesKey::from)
-        .filter(|k| staged.contains(k))
-    {
-        if let Some((count, digest)) = there.get(&key).and_then(|s| Some((s.count, s.digest?))) {
-            copied
-                .series
-                .insert(key.clone(), SourceSeries { count, digest });
-            query.except.insert(key);
+    if let Some(left) = resume.left {
+        for key in left.staged.iter().map(SeriesKey::from) {
+            let info = there.get(&key).filter(|_| staged.contains(&key));
+            if let Some((count, digest)) = info.and_then(|s| Some((s.count, s.digest?))) {
+                copied
+                    .series
+                    .insert(key.clone(), SourceSeries { count, digest });
+                query.except.insert(key);
+            }
         }
+        copied.summary = left.summary.clone();
     }
     let in_turn = job.source.capabilities().series_in_turn;
     let mut series: BTreeMap<SeriesKey, Progress> = BTreeMap::new();
@@ -147,7 +143,7 @@ pub(super) async fn copy(
             copied.changed = true;
             writer.points(at, new).await?;
         }
-        if since >= CHECKPOINT {
+        if since >= job.options.checkpoint {
             since = 0;
             writer.checkpoint().await?;
             // What was found in a series is told only when it is read, so it is read again.
@@ -159,7 +155,8 @@ pub(super) async fn copy(
                     .collect();
                 let entry = LedgerEntry {
                     staged,
-                    ..resume.entry.clone()
+                    summary: copied.summary.clone(),
+                    ..resume.unfinished.clone()
                 };
                 job.ledger
                     .settle(job.source.id(), &resume.key, entry)

@@ -99,19 +99,16 @@ pub(super) async fn import(
         .await?;
 
     let copied = if job.selection.kinds.contains(Kind::Points) {
-        let resumed = !entry.done && entry.fingerprint == run.fingerprint;
+        let unfinished = LedgerEntry {
+            target: path.to_string(),
+            fingerprint: run.fingerprint.clone(),
+            ..LedgerEntry::default()
+        };
+        let same = entry.target == unfinished.target && entry.fingerprint == unfinished.fingerprint;
         let resume = points::Resume {
             key: key.clone(),
-            entry: LedgerEntry {
-                target: path.to_string(),
-                fingerprint: run.fingerprint.clone(),
-                ..LedgerEntry::default()
-            },
-            whole: if resumed {
-                entry.staged.clone()
-            } else {
-                Vec::new()
-            },
+            left: (!entry.done && same).then_some(&entry),
+            unfinished,
         };
         points::copy(job, run, &mut *writer, &resume).await?
     } else {

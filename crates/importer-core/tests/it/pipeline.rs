@@ -419,25 +419,33 @@ async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
 
 #[tokio::test]
 async fn stopped_at_any_point_and_repeated_it_ends_the_same() {
-    let fresh = Bench::new(Script::varied());
-    fresh.import().await;
+    let mut script = Script::varied();
+    for run in script.runs.iter_mut().step_by(4) {
+        run.torn = 2;
+    }
+    let fresh = Bench::new(script.clone());
+    let whole = fresh.import().await;
     let expected = fresh.contents().await;
-    for stop in (0..60).chain([80, 120, 200, 400]) {
-        let bench = Bench::new(Script::varied());
-        for _ in 0..3 {
-            poll_times(
-                bench.try_import(Selection::new(), ImportOptions::default()),
-                stop,
-            )
-            .await;
+    for checkpoint in [4_000_000, 40] {
+        let mut options = ImportOptions::default();
+        options.checkpoint = checkpoint;
+        for stop in (0..60).chain([80, 120, 200, 400]) {
+            let bench = Bench::new(script.clone());
+            for _ in 0..3 {
+                let import = bench.try_import(Selection::new(), options.clone());
+                poll_times(import, stop).await;
+            }
+            let import = bench.try_import(Selection::new(), options.clone());
+            let receipt = import.await.unwrap();
+            balanced(&receipt);
+            let case = format!("stopped after {stop} polls, checkpoints every {checkpoint}");
+            assert_eq!(receipt.failures, [], "{case}");
+            assert_eq!(bench.contents().await, expected, "{case}");
+            for (kind, bucket) in whole.totals.iter() {
+                let now = receipt.totals.get(kind);
+                assert_eq!(now.source(), bucket.source(), "{case}: {kind}");
+            }
         }
-        let receipt = bench.import().await;
-        assert_eq!(receipt.failures, []);
-        assert_eq!(
-            bench.contents().await,
-            expected,
-            "stopped after {stop} polls"
-        );
     }
 }
 

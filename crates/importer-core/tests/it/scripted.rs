@@ -16,6 +16,7 @@ use importer_core::{
     RunRecord, RunRef, Selection, Source, SourceArtifact, SourceCapabilities, SourceEntry,
     SourceFile, SourceId, SourceItem, SourceProject, SourceUse,
 };
+use serde_json::json;
 use tracker_model::{
     ArtifactDraft, BatchBuilder, ByteStream, CollectionPatch, EntityName, FileDraft, PointBatch,
     ProjectName, ProjectPatch, Run, RunId, RunPath, RunState, Timestamp, UseRole, Value, bytes_of,
@@ -320,6 +321,8 @@ impl Source for ScriptSource {
                     .into_iter()
                     .map(PointItem::Batch),
             );
+            let latest = values.last().map(|v| (key.clone(), json!(v)));
+            out.push(PointItem::Summary(latest.into_iter().collect()));
         }
         let found = script.found(Place::Points);
         out.extend(found.into_iter().map(PointItem::Finding));

@@ -1,6 +1,6 @@
 //! The history of a run: a file for each metric, a line for each point.
 
-use std::{fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, path::Path};
 
 use importer_core::{Finding, Kind, PointItem, PointsQuery};
 use tracker_model::{JsonObject, MAX_BATCH_POINTS, PointBatch, SeriesKey, Times, Value, Values};
@@ -15,48 +15,29 @@ use crate::{
     mapping::{Latest, rule},
 };
 
-/// Lines of one file that are reported one by one; the others are counted.
+/// Lines of one file that are reported one by one, for each reason; the others are counted.
 const REPORTED: u64 = 20;
-/// Keys of the summary that are sent at once.
-const SUMMARY_KEYS: usize = 4096;
 
 const CUT: &str = "the last line is not complete: it lacks its line end";
 const MALFORMED: &str = "the line is not TIME VALUE STEP";
 const LONG: &str = "the line is too long to be a point";
 
-/// Sends the points that are asked for, series by series in byte order of their keys, and the
-/// summary.
+/// Sends the points that are asked for, series by series in byte order of their keys, and after
+/// each series what the summary says of it.
 pub(super) fn read_points(
     metrics: &Path,
     query: &PointsQuery,
     feed: &mut Feed<PointItem>,
 ) -> Filled {
     let mut reader = LineReader::new();
-    let mut summary = JsonObject::new();
-    walk_values(metrics, Kind::Points, &mut |leaf| -> Filled {
-        match leaf {
-            Leaf::Finding(finding) => feed.item(PointItem::Finding(finding))?,
-            Leaf::Odd(path) => count_lost(&mut reader, &path, feed)?,
-            Leaf::File { key, path } => {
-                if query.wants(&key) {
-                    let latest = Series::new(&key, &path, feed).read(&mut reader)?;
-                    summary.extend(latest.map(|l| (key, Value::F64(l.value()).to_json())));
-                }
-            }
+    walk_values(metrics, Kind::Points, &mut |leaf| match leaf {
+        Leaf::Finding(finding) => feed.item(PointItem::Finding(finding)),
+        Leaf::Odd(path) => count_lost(&mut reader, &path, feed),
+        Leaf::File { key, path } if query.wants(&key) => {
+            Series::new(&key, &path, feed).read(&mut reader)
         }
-        if summary.len() >= SUMMARY_KEYS {
-            feed.heavy(
-                PointItem::Summary(std::mem::take(&mut summary)),
-                SUMMARY_KEYS,
-            )?;
-        }
-        Ok(())
-    })?;
-    if summary.is_empty() {
-        Ok(())
-    } else {
-        feed.item(PointItem::Summary(summary))
-    }
+        Leaf::File { .. } => Ok(()),
+    })
 }
 
 /// Counts the points of a metric whose name no key can be made of.
@@ -97,7 +78,8 @@ struct Series<'a> {
     values: Vec<f64>,
     latest: Option<Latest>,
     line: u64,
-    unread: u64,
+    /// How many lines could not be read, by reason.
+    unread: BTreeMap<&'static str, u64>,
     datasets: u64,
 }
 
@@ -112,13 +94,13 @@ impl<'a> Series<'a> {
             values: Vec::new(),
             latest: None,
             line: 0,
-            unread: 0,
+            unread: BTreeMap::new(),
             datasets: 0,
         }
     }
 
-    /// Sends all points, and answers the latest one.
-    fn read(mut self, reader: &mut LineReader) -> Filled<Option<Latest>> {
+    /// Sends all points, and what the summary says of them.
+    fn read(mut self, reader: &mut LineReader) -> Filled {
         match fs::File::open(self.path) {
             Ok(mut file) => match reader.read(&mut file, |line| self.take(line)) {
                 Ok(done) => done?,
@@ -132,11 +114,13 @@ impl<'a> Series<'a> {
         }
         self.send()?;
         let place = self.path.display();
-        if self.unread > REPORTED {
-            let finding =
-                Finding::unreadable(Kind::Points, format!("{place}: further lines"), MALFORMED);
-            self.feed
-                .item(PointItem::Finding(finding.times(self.unread - REPORTED)))?;
+        for (reason, count) in self.unread {
+            let more = count.saturating_sub(REPORTED);
+            if more > 0 {
+                let finding =
+                    Finding::unreadable(Kind::Points, format!("{place}: further lines"), reason);
+                self.feed.item(PointItem::Finding(finding.times(more)))?;
+            }
         }
         if self.datasets > 0 {
             let finding = Finding::normalised(
@@ -147,7 +131,14 @@ impl<'a> Series<'a> {
             self.feed
                 .item(PointItem::Finding(finding.times(self.datasets)))?;
         }
-        Ok(self.latest)
+        let Some(latest) = self.latest else {
+            return Ok(());
+        };
+        let latest = Value::F64(latest.value()).to_json();
+        self.feed.item(PointItem::Summary(JsonObject::from_iter([(
+            self.key.to_string(),
+            latest,
+        )])))
     }
 
     fn take(&mut self, line: Line<'_>) -> Filled {
@@ -186,9 +177,10 @@ impl<'a> Series<'a> {
         }
     }
 
-    fn report(&mut self, reason: &str) -> Filled {
-        self.unread += 1;
-        if self.unread > REPORTED {
+    fn report(&mut self, reason: &'static str) -> Filled {
+        let count = self.unread.entry(reason).or_default();
+        *count += 1;
+        if *count > REPORTED {
             return Ok(());
         }
         let place = format!("{}:{}", self.path.display(), self.line);

@@ -28,10 +28,9 @@ use crate::{
 const ROWS: i64 = 65_536;
 /// Points of a run that are sorted in memory.
 const IN_MEMORY: usize = 400_000;
-/// Keys of the summary that are sent at once.
-const SUMMARY_KEYS: usize = 4096;
 
-/// Sends the points that are asked for, series by series in byte order of their keys.
+/// Sends the points that are asked for, series by series in byte order of their keys. Databases of
+/// old versions do not keep the latest points: what the summary says of a series comes after it.
 pub(super) fn read(
     database: &Database,
     run_id: &str,
@@ -69,8 +68,7 @@ pub(super) fn read(
     let out = Out {
         run_id,
         restore_infinities,
-        // Databases of old versions do not keep the latest points.
-        summary: (!schema.has("latest_metrics")).then(JsonObject::new),
+        summarised: !schema.has("latest_metrics"),
         feed,
     };
     reader.send(out)
@@ -277,6 +275,19 @@ impl<'a> Reader<'a> {
             .map(|k| std::str::from_utf8(&k.bytes).ok().map(SeriesKey::from))
             .collect();
         let name = |key: usize| names.get(key).and_then(Option::as_ref);
+        for ((key, reason), count) in self.bad {
+            out.finding(
+                Finding::unreadable(Kind::Points, out.place(name(key)), reason).times(count),
+            )?;
+        }
+        for (key, count) in self.nulls {
+            if name(key).is_some() {
+                out.finding(
+                    Finding::normalised(Kind::Points, out.place(name(key)), rule::NULL_TO_NAN)
+                        .times(count),
+                )?;
+            }
+        }
         match self.spill {
             None => {
                 let mut order: Vec<usize> = (0..self.series.len()).collect();
@@ -325,20 +336,7 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        for ((key, reason), count) in self.bad {
-            out.finding(
-                Finding::unreadable(Kind::Points, out.place(name(key)), reason).times(count),
-            )?;
-        }
-        for (key, count) in self.nulls {
-            if name(key).is_some() {
-                out.finding(
-                    Finding::normalised(Kind::Points, out.place(name(key)), rule::NULL_TO_NAN)
-                        .times(count),
-                )?;
-            }
-        }
-        out.end()
+        Ok(())
     }
 }
 
@@ -346,7 +344,7 @@ impl<'a> Reader<'a> {
 struct Out<'a> {
     run_id: &'a str,
     restore_infinities: bool,
-    summary: Option<JsonObject>,
+    summarised: bool,
     feed: &'a mut Feed<PointItem>,
 }
 
@@ -388,13 +386,6 @@ impl<'a> Out<'a> {
             restored: 0,
         }
     }
-
-    fn end(mut self) -> Filled {
-        match self.summary.take().filter(|s| !s.is_empty()) {
-            Some(summary) => self.feed.item(PointItem::Summary(summary)),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Sends one series.
@@ -434,7 +425,7 @@ impl SeriesSender<'_, '_> {
             value = f64::INFINITY.copysign(value);
             self.restored += 1;
         }
-        if self.out.summary.is_some() {
+        if self.out.summarised {
             match &mut self.latest {
                 Some(latest) => latest.observe(step, time, value),
                 None => self.latest = Some(Latest::new(step, time, value)),
@@ -474,14 +465,11 @@ impl SeriesSender<'_, '_> {
                     .times(self.restored),
             )?;
         }
-        let (Some(latest), Some(summary)) = (self.latest, &mut self.out.summary) else {
+        let Some(latest) = self.latest else {
             return Ok(());
         };
-        summary.insert(self.key.to_string(), Value::F64(latest.value()).to_json());
-        if summary.len() < SUMMARY_KEYS {
-            return Ok(());
-        }
-        let part = std::mem::take(summary);
-        self.out.feed.heavy(PointItem::Summary(part), SUMMARY_KEYS)
+        let latest = Value::F64(latest.value()).to_json();
+        let part = JsonObject::from_iter([(self.key.to_string(), latest)]);
+        self.out.feed.item(PointItem::Summary(part))
     }
 }

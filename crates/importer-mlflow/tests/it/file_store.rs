@@ -656,3 +656,27 @@ async fn many_points_come_in_batches() {
     assert_eq!(history.summary["m"], 199_999.5);
     conformance::source(Arc::new(source)).await;
 }
+
+#[tokio::test]
+async fn many_lines_that_cannot_be_read_are_counted_by_reason() {
+    let store = Store::new();
+    let run = store.run(1);
+    let mut lines = "1700000000000 1.5 0\n".to_owned();
+    lines.push_str(&"no point\n".repeat(30));
+    lines.push_str("1700000000001 2.5");
+    store.write(&format!("{run}/metrics/m"), lines);
+    let source = open(&store.root());
+    let (run, _) = read::run(&source, &run_id(1)).await;
+    let history = read::history(&source, &run).await;
+    assert_eq!(history.points["m"].len(), 1);
+    let mut expected = reason("points Unreadable the line is not TIME VALUE STEP", 30);
+    expected.extend(reason(
+        "points Unreadable the last line is not complete: it lacks its line end",
+        1,
+    ));
+    assert_eq!(reasons(&history.findings), expected);
+    let places: Vec<_> = history.findings.iter().map(|f| f.place.as_str()).collect();
+    assert_eq!(places.len(), 22, "20 lines, the others, the last: {places:?}");
+    assert!(places.iter().any(|p| p.ends_with("m: further lines")));
+    assert!(places.iter().any(|p| p.ends_with("m:32")));
+}
