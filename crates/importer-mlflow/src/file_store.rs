@@ -1,6 +1,7 @@
 //! The file store of MLflow: an `mlruns` folder, read without MLflow.
 
 mod artifacts;
+mod copies;
 mod layout;
 mod lines;
 mod listing;
@@ -132,7 +133,7 @@ impl FileStoreSource {
         let places = ArtifactPlaces::new(&base, options.artifacts_root.clone());
         Ok(Self {
             id,
-            store: Arc::new(Store { root, places }),
+            store: Arc::new(Store::new(root, places)),
         })
     }
 }

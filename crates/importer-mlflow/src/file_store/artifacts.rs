@@ -38,6 +38,7 @@ fn model_runs(
     for run in store.run_folders(&experiment.path)?.filter_map(|f| f.ok()) {
         let folder = RunFolder {
             experiment: experiment.clone(),
+            id: store.run_id(experiment, &run.name),
             run,
             artifact_uri: None,
         };
@@ -54,13 +55,13 @@ fn model_runs(
             out.entry(model)
                 .or_default()
                 .used_by
-                .push(folder.run.name.clone());
+                .push(folder.id.clone());
         }
         for output in links.outputs {
             out.entry(output.model_id)
                 .or_default()
                 .output_of
-                .push((folder.run.name.clone(), output.step));
+                .push((folder.id.clone(), output.step));
         }
     }
     Ok(out)
@@ -206,18 +207,15 @@ fn send_all<T>(
 
 impl Places for Store {
     fn of_run(&self, run_id: &str) -> Result<Option<Place>> {
-        let Some(name) = single_name(run_id) else {
-            return Ok(None);
-        };
         for experiment in self.experiment_folders(true)?.filter_map(|f| f.ok()) {
-            let run = Child {
-                name: name.to_owned(),
-                path: experiment.path.join(name),
+            let Some(run) = self.run_folder(&experiment, run_id) else {
+                continue;
             };
             if let Ok((raw, _)) = read_run_meta(&experiment, &run) {
                 return Ok(Some(self.run_artifacts(&RunFolder {
                     experiment,
                     run,
+                    id: run_id.to_owned(),
                     artifact_uri: raw.artifact_uri,
                 })?));
             }

@@ -4,12 +4,14 @@ use std::{
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use importer_core::{Finding, Kind, SourceProject};
 use tracker_model::Result;
 
 use super::{
+    copies::Copies,
     meta::{ExperimentMeta, number, read_meta, required},
     tree::is_debris,
     values::{Budget, read_values},
@@ -42,6 +44,7 @@ pub(super) struct Store {
     /// Without symbolic links.
     pub(super) root: PathBuf,
     pub(super) places: ArtifactPlaces,
+    copies: OnceLock<Copies>,
 }
 
 /// A folder below another one.
@@ -55,6 +58,34 @@ pub(super) struct Child {
 pub(super) type Listed = std::result::Result<Child, Finding>;
 
 impl Store {
+    pub(super) fn new(root: PathBuf, places: ArtifactPlaces) -> Self {
+        Self {
+            root,
+            places,
+            copies: OnceLock::new(),
+        }
+    }
+
+    /// The id of the run in a folder of an experiment: the folder's name, unless another experiment
+    /// has a run of that name.
+    pub(super) fn run_id(&self, experiment: &Child, folder: &str) -> String {
+        let copies = self.copies.get_or_init(|| Copies::find(self));
+        copies.run_id(experiment, folder)
+    }
+
+    /// The folder of a run of an experiment.
+    pub(super) fn run_folder(&self, experiment: &Child, id: &str) -> Option<Child> {
+        let copied = id.strip_suffix(&format!("-{}", experiment.name));
+        let mut names = std::iter::once(id).chain(copied).filter_map(single_name);
+        let name = names.find(|name| {
+            self.run_id(experiment, name) == id && experiment.path.join(name).is_dir()
+        })?;
+        Some(Child {
+            name: name.to_owned(),
+            path: experiment.path.join(name),
+        })
+    }
+
     /// The folders of experiments, those in the trash last.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use importer_core::{Finding, Kind, RunRef, Selection, SourceItem, SourceProject}
 use tracker_model::{Error, Result};
 
 use super::{
-    layout::{Child, Listed, META, Store, single_name},
+    layout::{Child, Listed, META, Store},
     run::{RunFolder, read_run_meta},
     stamp,
     values::why,
@@ -36,16 +36,14 @@ pub(super) fn folder_of(store: &Store, run: &RunRef) -> Result<Arc<RunFolder>> {
         return Ok(folder);
     }
     let experiment = experiment_of(store, &run.project)?;
-    let name =
-        single_name(&run.id).ok_or_else(|| Error::not_found(format_args!("run {:?}", run.id)))?;
-    let folder = Child {
-        name: name.to_owned(),
-        path: experiment.path.join(name),
-    };
+    let folder = store
+        .run_folder(&experiment, &run.id)
+        .ok_or_else(|| Error::not_found(format_args!("run {:?}", run.id)))?;
     let (raw, _) = read_run_meta(&experiment, &folder)?;
     Ok(Arc::new(RunFolder {
         experiment,
         run: folder,
+        id: run.id.clone(),
         artifact_uri: raw.artifact_uri,
     }))
 }
@@ -120,7 +118,7 @@ pub(super) fn list_run(
     selection: &Selection,
 ) -> Result<Option<SourceItem<RunRef>>> {
     let place = folder.path.display().to_string();
-    let (raw, meta) = match read_run_meta(experiment, &folder) {
+    let (mut raw, meta) = match read_run_meta(experiment, &folder) {
         Ok(read) => read,
         Err(e) => {
             let reason = format!("its meta.yaml cannot be read: {}", why(&e));
@@ -131,6 +129,7 @@ pub(super) fn list_run(
             ))));
         }
     };
+    raw.run_id = store.run_id(experiment, &folder.name);
     let mut run = raw.to_ref(project, String::new());
     if !selection.wants_run(&run) {
         return Ok(None);
@@ -138,6 +137,7 @@ pub(super) fn list_run(
     let folder = RunFolder {
         experiment: experiment.clone(),
         run: folder,
+        id: raw.run_id,
         artifact_uri: raw.artifact_uri,
     };
     let artifacts = match store.run_artifacts(&folder)? {

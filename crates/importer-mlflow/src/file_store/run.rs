@@ -29,8 +29,10 @@ const MAX_NAME: u64 = 64 << 10;
 pub(super) struct RunFolder {
     /// The folder of its experiment.
     pub(super) experiment: Child,
-    /// Its own folder; the name is its id.
+    /// Its own folder.
     pub(super) run: Child,
+    /// Its id, as [`Store::run_id`] says.
+    pub(super) id: String,
     /// The address of its artifacts, as its `meta.yaml` says.
     pub(super) artifact_uri: Option<String>,
 }
@@ -48,6 +50,8 @@ pub(super) struct RunFile {
     pub(super) bytes: Vec<u8>,
     /// The id that it says; the run's identity is the name of its folder.
     id: String,
+    /// The experiment that it says.
+    pub(super) experiment_id: Option<String>,
 }
 
 /// What the `meta.yaml` of a run says. The name may be that of the tag.
@@ -80,7 +84,12 @@ pub(super) fn read_run_meta(experiment: &Child, run: &Child) -> Result<(RawRun, 
         artifact_uri: meta.artifact_uri,
         ..RawRun::default()
     };
-    Ok((raw, RunFile { bytes, id }))
+    let file = RunFile {
+        bytes,
+        id,
+        experiment_id: meta.experiment_id,
+    };
+    Ok((raw, file))
 }
 
 /// All of a run but its history and artifacts.
@@ -90,14 +99,15 @@ pub(super) fn read_run_meta(experiment: &Child, run: &Child) -> Result<(RawRun, 
 pub(super) fn read_run(folder: &RunFolder) -> Result<(RawRun, Vec<Finding>)> {
     let (mut raw, file) = read_run_meta(&folder.experiment, &folder.run)?;
     let mut findings = Vec::new();
-    if file.id != raw.run_id {
+    let rules = [
+        (file.id != folder.run.name, rule::RUN_ID_FROM_FOLDER),
+        (folder.id != folder.run.name, rule::RUN_ID_OF_COPY),
+    ];
+    for (_, rule) in rules.into_iter().filter(|(applies, _)| *applies) {
         let place = folder.run.path.display().to_string();
-        findings.push(Finding::normalised(
-            Kind::Runs,
-            place,
-            rule::RUN_ID_FROM_FOLDER,
-        ));
+        findings.push(Finding::normalised(Kind::Runs, place, rule));
     }
+    raw.run_id.clone_from(&folder.id);
     let mut budget = Budget::new();
     raw.params = read_values(
         &folder.join(PARAMS),

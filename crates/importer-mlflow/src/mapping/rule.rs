@@ -7,6 +7,8 @@ pub(crate) const RUN_ID_LEGALISED: &str = "run-id-legalised";
 pub(crate) const RUN_STATUS_UNKNOWN: &str = "run-status-unknown";
 /// The folder of a run has another name than the run's id.
 pub(crate) const RUN_ID_FROM_FOLDER: &str = "run-id-from-folder";
+/// A run was copied into another experiment.
+pub(crate) const RUN_ID_OF_COPY: &str = "run-id-of-copy";
 /// A point of a run's history names a dataset, which only metrics of models keep.
 pub(crate) const METRIC_DATASET_DROPPED: &str = "metric-dataset-dropped";
 /// A part of a trace is torn.

@@ -1,14 +1,17 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use futures::TryStreamExt;
-use importer_core::{PointsQuery, Source, conformance};
+use importer_core::{
+    ImportOptions, Kind, Ledger, MemoryLedger, PointsQuery, Selection, Silent, Sink, Source,
+    TrackerSink, conformance,
+};
 use importer_mlflow::{FileStoreOptions, FileStoreSource};
-use tracker_model::{ErrorKind, RunState, Timestamp};
+use tracker_model::{ErrorKind, MemoryTracker, RunState, Timestamp, Tracker};
 
 use crate::{
     read::{self, reasons},
@@ -621,6 +624,79 @@ async fn copied_folders_are_runs_of_their_own() {
     both.extend(reason("runs Normalised run-status-unknown", 1));
     assert_eq!(reasons(&record.findings), both, "every rule is named");
     conformance::source(Arc::new(source)).await;
+}
+
+/// A copy is a run of the project that it lies in, and takes nothing from the run that it was made
+/// of.
+#[tokio::test]
+async fn a_run_that_was_copied_into_another_experiment_arrives_twice() {
+    let store = Store::new();
+    // Both of them lie before the original: its own word decides, then their order.
+    for (id, name) in [("1", "by hand"), ("2", "copied")] {
+        store.experiment(id, name);
+    }
+    let copied = store.run(1);
+    let edited = store.run(2);
+    for (run, point) in [(&copied, "1000 0.5 0\n"), (&edited, "2000 0.25 0\n")] {
+        store.write(&format!("{run}/metrics/loss"), point);
+    }
+    store.run_with("1", 2, "3", "active");
+    store.write(
+        &format!("1/{}/metrics/loss", run_id(2)),
+        "2000 0.125 0\n2001 0.125 1\n",
+    );
+    for file in ["meta.yaml", "metrics/loss"] {
+        let content = fs::read(store.path(&format!("{copied}/{file}"))).unwrap();
+        store.write(&format!("2/{}/{file}", run_id(1)), content);
+    }
+    let source: Arc<dyn Source> = Arc::new(open(&store.root()));
+    let ids: BTreeSet<_> = read::runs(&*source)
+        .await
+        .0
+        .into_iter()
+        .map(|run| (run.project.id.clone(), run.id))
+        .collect();
+    let run = |experiment: &str, id: String| (experiment.to_owned(), id);
+    assert_eq!(
+        ids,
+        BTreeSet::from([
+            run("1", run_id(2)),
+            run("2", format!("{}-2", run_id(1))),
+            run(EXPERIMENT, run_id(1)),
+            run(EXPERIMENT, format!("{}-{EXPERIMENT}", run_id(2))),
+        ])
+    );
+
+    let tracker: Arc<dyn Tracker> = Arc::new(MemoryTracker::new());
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new());
+    let import = async || {
+        let sink: Arc<dyn Sink> = Arc::new(TrackerSink::new(Arc::clone(&tracker)));
+        let (source, ledger) = (Arc::clone(&source), Arc::clone(&ledger));
+        let (selection, options) = (Selection::new(), ImportOptions::default());
+        let receipt =
+            importer_core::import(source, sink, ledger, selection, options, Arc::new(Silent));
+        receipt.await.unwrap()
+    };
+    let receipt = import().await;
+    assert_eq!(receipt.failures, []);
+    let runs = receipt.totals.get(Kind::Runs);
+    assert_eq!((runs.source(), runs.identical, runs.normalised), (4, 2, 2));
+    assert_eq!(receipt.totals.get(Kind::Points).identical, 5);
+    assert_eq!(receipt.rules[0].name, "run-id-of-copy");
+    let targets: BTreeSet<_> = receipt.runs.iter().map(|r| r.target.to_string()).collect();
+    assert_eq!(targets.len(), 4, "{targets:?}");
+    assert!(targets.contains(&format!("local/copied/{}-2", run_id(1))));
+    let again = import().await;
+    assert_eq!(again.totals.get(Kind::Runs).skipped, 4);
+
+    // The listing is not needed to find a copy.
+    let mut lone = read::runs(&*source).await.0;
+    for run in &mut lone {
+        run.detail = None;
+        let record = source.run(run).await.unwrap();
+        assert_eq!(record.run.path.run.as_str(), run.id);
+    }
+    conformance::source(source).await;
 }
 
 #[tokio::test]
