@@ -33,7 +33,7 @@ enum Task {
     Scale,
     /// Kill imports at many moments, and see that the next one makes up for it.
     Crash,
-    /// Check what the compiler does not: layers, licences, manifests, texts.
+    /// Check what the compiler does not: layers, licences, manifests, rules, texts.
     Tidy,
     /// Everything that has to hold before a change is taken.
     Ci,

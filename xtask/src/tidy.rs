@@ -3,6 +3,7 @@
 mod layers;
 mod licences;
 mod manifests;
+mod rules;
 mod texts;
 
 use std::collections::BTreeMap;
@@ -14,12 +15,13 @@ use crate::steps::{Steps, cargo, output};
 
 /// Does all the checks, and complains about everything at once.
 pub(crate) fn run(steps: &mut Steps) -> Result<()> {
-    steps.step("layers, licences, manifests, texts", || {
+    steps.step("layers, licences, manifests, rules, texts", || {
         let metadata = Metadata::read()?;
         let complaints = [
             layers::check(&metadata)?,
             licences::check(&metadata),
             manifests::check(&metadata)?,
+            rules::check()?,
             texts::check()?,
         ]
         .concat();

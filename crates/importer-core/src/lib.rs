@@ -15,6 +15,7 @@ mod import;
 mod ledger;
 mod observer;
 mod receipt;
+mod rule;
 mod selection;
 mod sink;
 mod source;

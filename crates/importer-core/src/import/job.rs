@@ -24,6 +24,7 @@ use crate::{
     Event, Failure, Finding, Kind, Ledger, Observer, Receipt, RunLine, RunRef, Selection, Sink,
     Source, SourceProject, Tally,
     receipt::{Findings, SCHEMA},
+    rule,
 };
 
 /// Runs that are listed ahead of the work.
@@ -218,7 +219,7 @@ impl Job {
                 account.found(Finding::normalised(
                     Kind::Projects,
                     &project.name,
-                    "project-name",
+                    rule::PROJECT_NAME,
                 ));
             }
             account.found_all(changes);
