@@ -8,15 +8,19 @@ use std::{
 
 use futures::TryStreamExt;
 use importer_core::{
-    ErrorKind, ImportOptions, Kind, Ledger, MemoryLedger, Namespace, ProjectMap, Receipt, Result,
-    RunStatus, Selection, Silent, Sink, TrackerSink, import,
+    ErrorKind, ImportOptions, Kind, Ledger, LedgerEntry, LedgerKey, MemoryLedger, Namespace,
+    ProjectMap, Receipt, Result, RunStatus, Selection, Silent, Sink, Source, SourceItem,
+    TrackerSink, import,
 };
-use tracker_model::{FileInfo, HistoryQuery, MemoryTracker, Run, RunQuery, SeriesHasher, Tracker};
+use tracker_model::{
+    FileInfo, HistoryQuery, ImportStamp, MemoryTracker, Run, RunQuery, SeriesHasher, Timestamp,
+    Tracker,
+};
 
 use crate::{
     counting::CountingSink,
     receipt::balanced,
-    scripted::{Script, ScriptRun, ScriptSource},
+    scripted::{Script, ScriptRun, ScriptSource, T0, batches},
 };
 
 /// A source, and a store to import it into.
@@ -447,6 +451,62 @@ async fn stopped_at_any_point_and_repeated_it_ends_the_same() {
             }
         }
     }
+}
+
+/// What an import into one place had staged says nothing of another place.
+#[tokio::test]
+async fn a_cut_off_import_into_another_place_is_not_resumed() {
+    let bench = Bench::new(Script::of(vec![run("r", 100)]));
+    let selection = Selection::new();
+    let projects: Vec<_> = bench
+        .source
+        .projects(&selection)
+        .try_collect()
+        .await
+        .unwrap();
+    let SourceItem::Item(project) = &projects[0] else {
+        panic!("{projects:?}");
+    };
+    let runs = bench.source.runs(&Arc::new(project.clone()), &selection);
+    let runs: Vec<_> = runs.try_collect().await.unwrap();
+    let SourceItem::Item(listed) = &runs[0] else {
+        panic!("{runs:?}");
+    };
+    let entry = LedgerEntry {
+        target: "elsewhere/p/r".into(),
+        fingerprint: listed.fingerprint.clone(),
+        staged: vec!["loss".into()],
+        ..LedgerEntry::default()
+    };
+    let key = LedgerKey::Run("r".into());
+    bench
+        .ledger
+        .settle(bench.source.id(), &key, entry)
+        .await
+        .unwrap();
+    let sink = TrackerSink::new(Arc::clone(&bench.tracker));
+    let mut half = Run::new("local/p/r".parse().unwrap(), Timestamp::from_millis(T0));
+    half.import = Some(ImportStamp {
+        source: bench.source.id().to_string(),
+        run: "r".into(),
+        complete: false,
+        fingerprint: listed.fingerprint.clone(),
+    });
+    let mut writer = sink
+        .open_run(&half, None, &listed.fingerprint)
+        .await
+        .unwrap();
+    let values: Vec<f64> = (0..10).map(f64::from).collect();
+    for batch in batches("loss", &values, 10) {
+        writer.points(0, batch).await.unwrap();
+    }
+    writer.checkpoint().await.unwrap();
+    drop(writer);
+    let receipt = bench.import().await;
+    assert_eq!(receipt.totals.get(Kind::Points).identical, 100);
+    let fresh = Bench::new(Script::of(vec![run("r", 100)]));
+    fresh.import().await;
+    assert_eq!(bench.contents().await, fresh.contents().await);
 }
 
 #[tokio::test]
