@@ -13,6 +13,10 @@ use crate::local_files::read_small;
 /// The largest `meta.yaml`: profiles of datasets have at most 16 MiB.
 const MAX_META: u64 = 32 << 20;
 
+/// Parts of a document that aliases may repeat, all repeats counted: Python writes an alias where a
+/// list or mapping comes twice, and a few of them can make a document of any size.
+const MAX_REPEATED: usize = 10_000;
+
 /// A field, `None` if it is missing or null.
 type Field = Option<String>;
 
@@ -148,6 +152,9 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
             max_documents: 1,
             max_total_scalar_bytes: MAX_META as usize,
         },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: MAX_REPEATED,
+        },
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|e| {
         corrupt("it is not YAML as MLflow writes it".into()).with_source(e.to_string())
@@ -277,6 +284,29 @@ mod tests {
         }
         let bomb = format!("name: &a [x]\nworkspace: {}\n", "[".repeat(100_000));
         assert!(parse::<ExperimentMeta>(bomb.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn aliases_repeat_little() {
+        let aliases = |parts: usize, count: usize| {
+            let list = vec!["x"; parts].join(", ");
+            let uses = vec!["*a"; count].join(", ");
+            format!("name: n\nunknown: &a [{list}]\nworkspace: w\nmore: [{uses}]\n")
+        };
+        let read = |text: &str| parse::<serde_json::Value>(text.as_bytes());
+        let few = read(&aliases(2, 3)).unwrap();
+        assert_eq!(few["more"][2], serde_json::json!(["x", "x"]));
+        assert!(parse::<ExperimentMeta>(aliases(2, 3).as_bytes()).is_ok());
+        // What aliases repeat is refused before it is large, also where nobody reads it.
+        let mut bomb = "name: n\nworkspace: w\na0: &a0 [x, x]\n".to_owned();
+        for i in 1..60 {
+            let before = i - 1;
+            bomb.push_str(&format!("a{i}: &a{i} [*a{before}, *a{before}]\n"));
+        }
+        for text in [aliases(200, 60), bomb] {
+            assert!(read(&text).is_err());
+            assert!(parse::<ExperimentMeta>(text.as_bytes()).is_err());
+        }
     }
 
     #[test]
