@@ -107,7 +107,7 @@ async fn mlflow(
 
     let hears = Arc::clone(progress);
     let observer = move |event: &Event<'_>| match event {
-        Event::Retrying { wait, .. } => hears.waits("trying again", *wait),
+        Event::Retrying { error, wait } => hears.waits(why(error), *wait),
         Event::Paused { host, wait } => hears.waits(format!("{host} asks to slow down"), *wait),
         _ => {}
     };
@@ -130,6 +130,18 @@ async fn mlflow(
         MlflowPlace::Databricks(Some(profile)) => format!("databricks://{profile}"),
     };
     Ok(Box::pin(importer_mlflow::open(&address, &options)).await?)
+}
+
+/// Why a request is tried again, shortly.
+#[cfg(feature = "mlflow")]
+fn why(error: &tracker_http::Error) -> String {
+    match error.status() {
+        Some(status) if error.kind() == tracker_http::ErrorKind::RateLimited => {
+            format!("rate limit ({})", status.as_u16())
+        }
+        Some(status) => format!("the server answered {}", status.as_u16()),
+        None => "the server does not answer".to_owned(),
+    }
 }
 
 #[cfg(feature = "mlflow")]

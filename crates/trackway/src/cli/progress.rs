@@ -24,11 +24,17 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// Between two lines where nothing can move.
 const EVERY: Duration = Duration::from_secs(10);
 
+/// Between two looks at what a bar says: a wait gets shorter though nothing happens.
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// A wait of so long is told at once where nothing can move.
+const LONG: Duration = Duration::from_secs(5);
+
 /// Shows how far the work is: a bar on a terminal, else a line every 10 s.
 #[derive(Debug)]
 pub(crate) struct Progress {
     shown: Arc<Shown>,
-    /// Prints the lines; ends with this.
+    /// Prints the lines, or keeps the bar true; ends with this.
     ticker: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -36,6 +42,8 @@ pub(crate) struct Progress {
 struct Shown {
     talk: Talk,
     bar: Option<ProgressBar>,
+    /// Whether lines are printed in place of a bar.
+    lines: bool,
     started: Instant,
     listed: AtomicU64,
     all_listed: AtomicBool,
@@ -43,9 +51,18 @@ struct Shown {
     points: AtomicU64,
     bytes: AtomicU64,
     artifacts: AtomicU64,
-    waiting: Mutex<Option<(String, Instant)>>,
+    waiting: Mutex<Option<Wait>>,
     /// When the rate was measured last, at how many points, and what it was.
     measured: Mutex<(Instant, u64, u64)>,
+}
+
+/// The longest of the waits that go on.
+#[derive(Debug)]
+struct Wait {
+    why: String,
+    until: Instant,
+    /// A line was printed about it.
+    told: bool,
 }
 
 impl Progress {
@@ -53,25 +70,19 @@ impl Progress {
     pub(crate) fn new(shell: &Shell) -> Self {
         let hidden = shell.talk.is_quiet() || shell.global.no_progress;
         let bar = (!hidden && shell.talk.terminal).then(bar);
-        let shown = Arc::new(Shown {
-            talk: shell.talk.clone(),
-            bar,
-            started: Instant::now(),
-            listed: AtomicU64::new(0),
-            all_listed: AtomicBool::new(false),
-            done: AtomicU64::new(0),
-            points: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            artifacts: AtomicU64::new(0),
-            waiting: Mutex::default(),
-            measured: Mutex::new((Instant::now(), 0, 0)),
-        });
-        let ticker = (!hidden && shown.bar.is_none()).then(|| {
+        let lines = !hidden && bar.is_none();
+        let shown = Arc::new(Shown::new(shell.talk.clone(), bar, lines));
+        let ticker = (!hidden).then(|| {
             let shown = Arc::clone(&shown);
             tokio::spawn(async move {
                 loop {
-                    tokio::time::sleep(EVERY).await;
-                    shown.talk.note(shown.line());
+                    if shown.lines {
+                        tokio::time::sleep(EVERY).await;
+                        shown.talk.note(shown.line());
+                    } else {
+                        tokio::time::sleep(GLANCE).await;
+                        shown.draw();
+                    }
                 }
             })
         });
@@ -99,12 +110,9 @@ impl Progress {
     /// Says that the work waits, and why.
     #[cfg_attr(not(feature = "mlflow"), allow(dead_code))]
     pub(crate) fn waits(&self, why: impl Into<String>, wait: Duration) {
-        let until = Instant::now() + wait;
-        *self
-            .shown
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some((why.into(), until));
+        if self.shown.waits(why.into(), wait) {
+            self.shown.talk.note(self.shown.line());
+        }
         self.shown.draw();
     }
 }
@@ -132,6 +140,42 @@ impl Observer for Progress {
 }
 
 impl Shown {
+    fn new(talk: Talk, bar: Option<ProgressBar>, lines: bool) -> Self {
+        Self {
+            talk,
+            bar,
+            lines,
+            started: Instant::now(),
+            listed: AtomicU64::new(0),
+            all_listed: AtomicBool::new(false),
+            done: AtomicU64::new(0),
+            points: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            artifacts: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            measured: Mutex::new((Instant::now(), 0, 0)),
+        }
+    }
+
+    /// Notes a wait, unless a longer one goes on. Whether a line shall tell of it at once.
+    fn waits(&self, why: String, wait: Duration) -> bool {
+        let now = Instant::now();
+        let until = now + wait;
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let other = waiting.as_ref().filter(|other| other.until > now);
+        if other.is_some_and(|other| other.until >= until) {
+            return false;
+        }
+        let was_told = other.is_some_and(|other| other.told);
+        let tell = self.lines && wait >= LONG && !was_told;
+        *waiting = Some(Wait {
+            why,
+            until,
+            told: was_told || tell,
+        });
+        tell
+    }
+
     fn draw(&self) {
         let Some(bar) = &self.bar else { return };
         bar.set_length(self.listed.load(Relaxed));
@@ -202,13 +246,16 @@ impl Shown {
 
     fn waiting(&self) -> Option<String> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let (why, until) = waiting.as_ref()?;
+        let Wait { why, until, .. } = waiting.as_ref()?;
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             *waiting = None;
             return None;
         }
-        Some(format!("{why}: waiting {} s", left.as_secs() + 1))
+        Some(format!(
+            "waiting {} s: {why}",
+            left.as_millis().div_ceil(1000)
+        ))
     }
 
     /// A whole line, for logs.
@@ -236,3 +283,6 @@ fn bar() -> ProgressBar {
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
+
+#[cfg(test)]
+mod tests;

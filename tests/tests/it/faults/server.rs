@@ -1,6 +1,8 @@
 //! Servers that answer something else than they should.
 
 use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
@@ -10,6 +12,7 @@ use serde_json::json;
 use tests::stand_in::{Answer, StandIn};
 
 use super::{SMALL, import, runs_that_are, server, tells, total};
+use crate::trackway;
 
 fn address(server: &StandIn) -> [String; 1] {
     [format!("mlflow+{}", server.url())]
@@ -97,6 +100,34 @@ fn a_server_that_asks_to_wait() -> Result<()> {
     ensure!(runs_that_are(outcome.went_on(0)?, &["imported"]) == SMALL.runs);
     let took = start.elapsed().as_secs_f64();
     ensure!(took >= 2.0, "it was asked to wait 2 s and took {took} s");
+    Ok(())
+}
+
+/// Who looks on is told, before the wait and not after it.
+#[test]
+fn a_wait_that_a_server_asks_for_is_told() -> Result<()> {
+    let server = server(|call| {
+        call.path.ends_with("/runs/search").then(|| {
+            Answer::error(429, "REQUEST_LIMIT_EXCEEDED", "slow down").with("retry-after", "30")
+        })
+    })?;
+    let trackway = trackway()?;
+    let start = Instant::now();
+    let mut import = trackway
+        .command(["import"])
+        .args(address(&server))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let said = BufReader::new(import.stderr.take().context("its words")?);
+    let told = said
+        .lines()
+        .map_while(std::io::Result::ok)
+        .find(|line| line.contains("waiting 30 s: "));
+    import.kill()?;
+    import.wait()?;
+    ensure!(told.is_some(), "nothing is told of the wait");
+    ensure!(start.elapsed().as_secs() < 25, "it is told too late");
     Ok(())
 }
 
