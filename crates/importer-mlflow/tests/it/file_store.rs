@@ -752,7 +752,11 @@ async fn many_lines_that_cannot_be_read_are_counted_by_reason() {
     ));
     assert_eq!(reasons(&history.findings), expected);
     let places: Vec<_> = history.findings.iter().map(|f| f.place.as_str()).collect();
-    assert_eq!(places.len(), 22, "20 lines, the others, the last: {places:?}");
+    assert_eq!(
+        places.len(),
+        22,
+        "20 lines, the others, the last: {places:?}"
+    );
     assert!(places.iter().any(|p| p.ends_with("m: further lines")));
     assert!(places.iter().any(|p| p.ends_with("m:32")));
 }
