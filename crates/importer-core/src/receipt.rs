@@ -167,7 +167,7 @@ impl Findings {
                     count: 0,
                     example: finding.place.clone(),
                 });
-            rule.count += finding.count;
+            rule.count = rule.count.saturating_add(finding.count);
             return;
         }
         let key = (finding.kind, finding.outcome, finding.reason.clone());
@@ -178,7 +178,7 @@ impl Findings {
             count: 0,
             places: Vec::new(),
         });
-        loss.count += finding.count;
+        loss.count = loss.count.saturating_add(finding.count);
         if loss.places.len() < MAX_PLACES {
             loss.places.push(finding.place.clone());
         }
