@@ -40,7 +40,9 @@ pub(crate) use address::path_of;
 /// The SQLite database of an MLflow server as a source.
 ///
 /// Every transaction is short, so that a server which is writing meanwhile goes on. Nothing is
-/// written to the database or beside it.
+/// written to the database or beside it. A database without indices over runs, as those of MLflow
+/// before 1.25, is read as it was when it was opened: from an indexed copy in the folder for
+/// temporary files.
 #[derive(Debug)]
 pub struct SqliteSource {
     id: SourceId,

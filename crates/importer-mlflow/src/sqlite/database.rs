@@ -9,7 +9,10 @@ use std::{
 };
 
 use rusqlite::{
-    Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, config::DbConfig, ffi,
+    Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior,
+    backup::{Backup, StepResult},
+    config::DbConfig,
+    ffi,
 };
 use tempfile::TempDir;
 use tracker_model::{Error, ErrorKind, Result};
@@ -21,6 +24,8 @@ use crate::blocking::io_error;
 const BUSY: Duration = Duration::from_secs(30);
 /// Statements that each connection keeps ready.
 const STATEMENTS: usize = 64;
+/// Pages that are copied at once: some milliseconds.
+const PAGES: i32 = 1024;
 
 /// A database file, and the connections that read it: one for each reader, kept for the next.
 #[derive(Debug)]
@@ -44,11 +49,21 @@ enum Way {
 }
 
 impl Database {
-    /// Opens the file and reads its schema.
+    /// Opens the file and reads its schema. Where tables have no index over runs, what is opened is
+    /// a private copy that has: otherwise each run would cost a look at the rows of all.
     ///
     /// # Errors
     /// `NotFound`; `InvalidInput` if it is not a database of MLflow; `Corrupt`.
     pub(super) fn open(file: &Path) -> Result<Self> {
+        let opened = Self::open_there(file)?;
+        let tables = opened.schema.unindexed();
+        match tables.is_empty() {
+            true => Ok(opened),
+            false => opened.indexed(&tables),
+        }
+    }
+
+    fn open_there(file: &Path) -> Result<Self> {
         let doing = "opening the MLflow database";
         let meta = fs::metadata(file).map_err(|e| {
             io_error(doing, file, e)
@@ -126,6 +141,31 @@ impl Database {
             .with_hint("try again"));
         }
         Self::open_as(copy, Way::Queries, Some(dir)).map_err(|refused| refused.into_error(file))
+    }
+
+    /// A private copy of the database as it is now, with indices over runs for these tables.
+    /// Without the space for it, the database itself.
+    fn indexed(self, tables: &[&str]) -> Result<Self> {
+        let doing = "copying the MLflow database, which has no indices over runs,";
+        let place = self.file.display();
+        tracing::warn!(
+            "{place} has no index over runs in {}, as databases of MLflow before 1.25: it is copied to the folder \
+             for temporary files, and read there with such indices",
+            tables.join(", ")
+        );
+        let dir = tempfile::tempdir().map_err(|e| io_error(doing, &self.file, e))?;
+        let copy = dir.path().join("mlflow.db");
+        match self.with(|from| copy_indexed(from, &copy, tables)) {
+            Ok(()) => Self::open_as(copy, Way::ReadOnly, Some(dir))
+                .map_err(|refused| refused.into_error(&self.file)),
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                tracing::warn!(
+                    "there is no space for a copy of {place}: it is read without, which takes longer with every run"
+                );
+                Ok(self)
+            }
+            Err(e) => Err(failure(doing, &self.file, e)),
+        }
     }
 
     fn open_as(
@@ -219,6 +259,37 @@ impl Drop for Database {
     }
 }
 
+/// Copies a database, and makes indices over runs for these tables of the copy.
+fn copy_indexed(from: &Connection, to: &Path, tables: &[&str]) -> rusqlite::Result<()> {
+    let mut copy = Connection::open(to)?;
+    copy.pragma_update(None, "trusted_schema", false)?;
+    copy.pragma_update(None, "cell_size_check", true)?;
+    let backup = Backup::new(from, &mut copy)?;
+    let mut steps = 0;
+    loop {
+        // Every commit of a writer between two steps begins the copy anew: at last he has to wait.
+        let patience = 3 * (1 + backup.progress().pagecount / PAGES);
+        match backup.step(if steps <= patience { PAGES } else { -1 })? {
+            StepResult::Done => break,
+            StepResult::More => steps += 1,
+            _ => {
+                let busy = ffi::Error::new(ffi::SQLITE_BUSY);
+                return Err(rusqlite::Error::SqliteFailure(busy, None));
+            }
+        }
+    }
+    drop(backup);
+    // Nobody needs the copy after a crash.
+    copy.query_row("PRAGMA journal_mode = OFF", [], |_| Ok(()))?;
+    copy.pragma_update(None, "synchronous", "OFF")?;
+    for table in tables {
+        copy.execute_batch(&format!(
+            "CREATE INDEX trackway_{table}_by_run ON {table} (run_uuid)"
+        ))?;
+    }
+    Ok(())
+}
+
 /// Why a database could not be opened.
 enum Refused {
     /// A process that was cut off has left something to put in order.
@@ -309,4 +380,45 @@ fn failure(doing: &str, file: &Path, error: rusqlite::Error) -> Error {
     Error::new(kind, format!("{doing} {place}: {error}"))
         .with_source(error)
         .with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rows_of_a_run_are_found_without_a_look_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mlflow.db");
+        let made = Connection::open(&file).unwrap();
+        made.execute_batch(
+            "CREATE TABLE experiments (experiment_id, name);
+             CREATE TABLE runs (run_uuid, experiment_id);
+             CREATE TABLE metrics (run_uuid, key, value, timestamp);
+             CREATE TABLE params (key, value, run_uuid, PRIMARY KEY (key, run_uuid));
+             CREATE TABLE tags (run_uuid, key, value);
+             CREATE INDEX some ON tags (run_uuid) WHERE key > 'a';
+             CREATE TABLE latest_metrics (run_uuid, key, value);
+             CREATE INDEX all_of_them ON latest_metrics (run_uuid, key);",
+        )
+        .unwrap();
+        let plan = |c: &Connection, table: &str| {
+            let sql = format!("EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE run_uuid = 'x'");
+            c.query_row(&sql, [], |row| row.get::<_, String>(3))
+        };
+        assert!(plan(&made, "metrics").unwrap().starts_with("SCAN"));
+        let opened = Database::open(&file).unwrap();
+        assert_eq!(
+            opened.schema().metrics_by_run.as_deref(),
+            Some("trackway_metrics_by_run")
+        );
+        for table in ["runs", "metrics", "params", "tags", "latest_metrics"] {
+            let plan = opened.read("asking", |c| plan(c, table)).unwrap();
+            assert!(plan.starts_with("SEARCH"), "{table}: {plan}");
+        }
+        let copy = opened.file.clone();
+        assert_ne!(copy, file);
+        drop(opened);
+        assert!(!copy.exists() && !copy.parent().unwrap().exists());
+    }
 }

@@ -28,6 +28,9 @@ const NEEDED: [(&str, &[&str]); 5] = [
     ("tags", &["run_uuid", "key", "value"]),
 ];
 
+/// Tables that are read run by run.
+const OF_RUNS: [&str; 5] = ["runs", "metrics", "params", "tags", "latest_metrics"];
+
 impl Schema {
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let mut tables = BTreeMap::new();
@@ -111,6 +114,13 @@ impl Schema {
     pub(super) fn is_indexed(&self, table: &str, column: &str) -> bool {
         self.indexed
             .contains(&(table.to_owned(), column.to_owned()))
+    }
+
+    /// The tables in which the rows of a run can only be found by looking at all rows.
+    pub(super) fn unindexed(&self) -> Vec<&'static str> {
+        let mut tables = OF_RUNS.to_vec();
+        tables.retain(|table| self.has(table) && !self.is_indexed(table, "run_uuid"));
+        tables
     }
 
     /// The columns for a SELECT, `NULL` for those that do not exist, with an alias of the table.

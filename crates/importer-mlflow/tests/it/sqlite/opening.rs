@@ -1,5 +1,14 @@
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use importer_core::Source;
 use importer_mlflow::{MlflowOptions, SqliteSource};
 use rusqlite::Connection;
 use tracker_model::{Error, ErrorKind};
@@ -86,10 +95,8 @@ async fn a_damaged_database_says_so() {
         Err(error) => error,
         Ok(source) => {
             let selection = crate::read::everything();
-            let listed: Result<Vec<_>, _> = futures::TryStreamExt::try_collect(
-                importer_core::Source::projects(&source, &selection),
-            )
-            .await;
+            let listed: Result<Vec<_>, _> =
+                futures::TryStreamExt::try_collect(Source::projects(&source, &selection)).await;
             listed.unwrap_err()
         }
     };
@@ -165,4 +172,66 @@ async fn what_a_server_that_was_killed_left_is_read_and_left_alone() {
     let before = contents(dir.path());
     assert_eq!(read_all(&dir.path().join("mlflow.db")).await, 5000);
     assert_eq!(contents(dir.path()), before);
+}
+
+/// As those of MLflow before 1.25: the rows of a run are read from a private copy.
+#[tokio::test]
+async fn a_database_without_indices_over_runs_is_read_from_an_indexed_copy() {
+    let db = Database::new(Version::New);
+    for table in ["metrics", "params", "tags", "latest_metrics"] {
+        db.run(&format!("DROP INDEX index_{table}_run_uuid"));
+    }
+    db.run("DROP INDEX index_metrics_run_uuid_key_step");
+    for n in 1..=3 {
+        let id = db.finished(n);
+        db.pair("params", &id, "n", &n.to_string());
+        for step in 0..10 {
+            db.point(&id, "loss", step, step, f64::from(n));
+        }
+    }
+    let before = contents(db.base());
+    let source = db.open();
+    assert!(source.capabilities().exact_fingerprints);
+    for n in 1..=3 {
+        let (one, record) = run(&source, &run_id(n)).await;
+        assert_eq!(record.run.config["n"], n.to_string());
+        let points = &history(&source, &one).await.points["loss"];
+        let bits = f64::from(n).to_bits();
+        assert_eq!(points.len(), 10);
+        assert!(points.iter().all(|point| point.2 == bits));
+    }
+    drop(source);
+    assert_eq!(contents(db.base()), before);
+}
+
+#[tokio::test]
+async fn a_busy_writer_does_not_keep_a_copy_from_being_made() {
+    let db = Database::new(Version::Old);
+    let id = db.finished(1);
+    // Several steps of copying.
+    db.pair("params", &id, "large", &"x".repeat(12 << 20));
+    let stop = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let (file, stop) = (db.file(), Arc::clone(&stop));
+        move || {
+            let c = Connection::open(file).unwrap();
+            c.busy_timeout(Duration::from_secs(30)).unwrap();
+            c.execute_batch("PRAGMA synchronous = OFF").unwrap();
+            let mut written = 0;
+            while !stop.load(Ordering::Relaxed) {
+                c.execute("INSERT INTO tags VALUES (?1, 'v', 'other')", [written])
+                    .unwrap();
+                written += 1;
+            }
+            written
+        }
+    });
+    let source = db.open();
+    stop.store(true, Ordering::Relaxed);
+    assert!(writer.join().unwrap() > 0);
+    let (_, record) = run(&source, &id).await;
+    assert_eq!(
+        record.run.config["large"].as_str().map(str::len),
+        Some(12 << 20)
+    );
 }
