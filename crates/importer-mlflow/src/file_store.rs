@@ -301,7 +301,7 @@ impl Source for FileStoreSource {
             let Detail::Traces { experiment, traces } = &*detail else {
                 return Ok(());
             };
-            traces::torn(&store, experiment, traces, &mut |finding| {
+            traces::gaps(&store, experiment, traces, &mut |finding| {
                 feed.item(SourceItem::Finding(finding))
             })?;
             let content = EntryContent::Source(Arc::new(()));

@@ -10,7 +10,7 @@ use tracker_model::{Error, ErrorKind, Result};
 use crate::{
     artifact_place::Place,
     local_files::{LocalFolder, read_small},
-    mapping::{python_json, rest_span},
+    mapping::{python_json, rest_span, rule},
 };
 
 /// The name of the file among the artifacts of a trace.
@@ -36,6 +36,18 @@ pub(crate) enum SpanFile<'a> {
 }
 
 impl SpanFile<'_> {
+    /// The spans, in their REST form, or why there are none that can be read.
+    pub(crate) fn read(&self) -> (Vec<Json>, Option<Gap>) {
+        match self {
+            Self::Absent => (Vec::new(), None),
+            Self::Unreachable(reason) => (Vec::new(), Some(Gap::Unread((*reason).to_owned()))),
+            Self::There(folder) => match read(folder) {
+                Ok(spans) => (spans, None),
+                Err(e) => (Vec::new(), Some(Gap::Torn(e.message().to_owned()))),
+            },
+        }
+    }
+
     /// A word for fingerprints: spans may come, and be reached, later.
     pub(crate) fn as_str(&self) -> &'static str {
         match self {
@@ -61,17 +73,33 @@ pub(crate) fn find(place: &Place) -> SpanFile<'_> {
     }
 }
 
-/// The finding for spans that the source has and that cannot be read. The trace itself arrives.
-pub(crate) fn unread(trace_id: &str, reason: impl Into<String>) -> Finding {
-    let place = format!("the spans of trace {trace_id}");
-    Finding::unreadable(Kind::Entries, place, reason)
+/// Why a trace arrives without something that the source should have.
+#[derive(Debug)]
+pub(crate) enum Gap {
+    /// Parts of it are torn at the source.
+    Torn(String),
+    /// Its spans cannot be read from here.
+    Unread(String),
 }
 
-/// Reads the spans, in their REST form.
-///
-/// # Errors
-/// Those of the file system; `Corrupt` if the file is torn.
-pub(crate) fn read(folder: &LocalFolder) -> Result<Vec<Json>> {
+impl Gap {
+    /// What a receipt says of it. The trace itself arrives, and is one that a rule changed or that
+    /// lacks a file.
+    pub(crate) fn into_finding(self, trace_id: &str) -> Finding {
+        match self {
+            Self::Torn(why) => Finding::normalised(
+                Kind::Traces,
+                format!("trace {trace_id}: {why}"),
+                rule::TRACE_WITHOUT_TORN_PARTS,
+            ),
+            Self::Unread(why) => {
+                Finding::unreadable(Kind::Entries, format!("the spans of trace {trace_id}"), why)
+            }
+        }
+    }
+}
+
+fn read(folder: &LocalFolder) -> Result<Vec<Json>> {
     parse(read_small(&folder.path().join(NAME), MAX_BYTES)?)
 }
 

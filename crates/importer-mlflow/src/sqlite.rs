@@ -228,7 +228,7 @@ impl Source for SqliteSource {
         };
         let store = Arc::clone(&self.store);
         filled_by(move |feed| {
-            traces::torn(&store, &experiment, &mut |finding| {
+            traces::gaps(&store, &experiment, &mut |finding| {
                 feed.item(SourceItem::Finding(finding))
             })?;
             feed.item(SourceItem::Item(SourceEntry {

@@ -19,7 +19,7 @@ use crate::{
     blocking::{Filled, filled_by},
     local_files::{read_small, sorted_entries},
     mapping::{Fingerprint, RawTraceInfo, rule, trace_line},
-    span_file::{self, SpanFile},
+    span_file::{self, Gap},
 };
 
 const INFO: &str = "trace_info.yaml";
@@ -90,11 +90,8 @@ pub(super) fn list(store: &Store, experiment: &Child) -> Result<Traces> {
         hash.field(&child.name).number(time);
         hash.field(values_fingerprint(&child.path));
         let artifacts = store.trace_artifacts(experiment, &child.path, &child.name)?;
-        let spans = span_file::find(&artifacts);
-        hash.field(spans.as_str());
-        if let SpanFile::Unreachable(reason) = spans {
-            out.findings.push(span_file::unread(&child.name, reason));
-        }
+        // Spans may come, or be within reach, another time.
+        hash.field(span_file::find(&artifacts).as_str());
         out.all.push(TraceFolder {
             time,
             id: child.name,
@@ -122,22 +119,17 @@ fn time_of(info: &InfoFile) -> Result<i64> {
     }
 }
 
-/// Reads all traces for what the listing cannot say: which of them have torn parts. They are
-/// carried without these.
-pub(super) fn torn(
+/// Reads all traces for what the listing cannot say: which of them lack parts that they should
+/// have. They are carried without these.
+pub(super) fn gaps(
     store: &Store,
     experiment: &Child,
     traces: &[TraceFolder],
     feed: &mut dyn FnMut(Finding) -> Filled,
 ) -> Filled {
     for trace in traces {
-        if let Some(why) = line(store, experiment, trace)?.1 {
-            let place = format!("{}: {why}", trace.path.display());
-            feed(Finding::normalised(
-                Kind::Traces,
-                place,
-                rule::TRACE_WITHOUT_TORN_PARTS,
-            ))?;
+        for gap in line(store, experiment, trace)?.1 {
+            feed(gap.into_finding(&trace.id))?;
         }
     }
     Ok(())
@@ -159,12 +151,8 @@ pub(super) fn lines(
     })
 }
 
-/// The line of a trace, and what of it could not be read.
-fn line(
-    store: &Store,
-    experiment: &Child,
-    trace: &TraceFolder,
-) -> Result<(String, Option<String>)> {
+/// The line of a trace, and what it lacks: torn parts, and spans that cannot be read.
+fn line(store: &Store, experiment: &Child, trace: &TraceFolder) -> Result<(String, Vec<Gap>)> {
     let info = read_info(&trace.path)?;
     let mut findings = Vec::new();
     let mut budget = Budget::new();
@@ -194,26 +182,25 @@ fn line(
         tags,
     };
     let mut json = raw.to_json();
-    let assessments = assessments(&trace.path.join(ASSESSMENTS));
+    let (assessments, lacking) = assessments(&trace.path.join(ASSESSMENTS));
     if let (Json::Object(json), false) = (&mut json, assessments.is_empty()) {
         json.insert("assessments".to_owned(), assessments.into());
     }
-    let mut torn = findings.into_iter().next().map(|f| f.reason);
     let place = store.trace_artifacts(experiment, &trace.path, &trace.id)?;
-    let spans = match span_file::find(&place) {
-        SpanFile::There(folder) => span_file::read(folder).unwrap_or_else(|e| {
-            torn.get_or_insert(e.message().to_owned());
-            Vec::new()
-        }),
-        SpanFile::Absent | SpanFile::Unreachable(_) => Vec::new(),
-    };
-    Ok((trace_line(json, spans), torn))
+    let (spans, gap) = span_file::find(&place).read();
+    let reasons = findings.into_iter().map(|f| f.reason).chain(lacking);
+    let mut gaps: Vec<Gap> = reasons.take(1).map(Gap::Torn).collect();
+    // The trace is one datum: of several torn parts the first is told.
+    gaps.extend(gap.filter(|gap| gaps.is_empty() || matches!(gap, Gap::Unread(_))));
+    Ok((trace_line(json, spans), gaps))
 }
 
-/// Assessments of a trace, as their files say.
-fn assessments(folder: &Path) -> Vec<Json> {
-    let Ok(entries) = sorted_entries(folder) else {
-        return Vec::new();
+/// Assessments of a trace, as their files say, and why some cannot be read.
+fn assessments(folder: &Path) -> (Vec<Json>, Option<String>) {
+    let entries = match sorted_entries(folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return (Vec::new(), None),
+        Err(e) => return (Vec::new(), Some(format!("its assessments: {}", e.kind()))),
     };
     let read = |name: &std::ffi::OsStr| {
         let bytes = read_small(&folder.join(name), MAX_INFO).ok()?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use importer_core::{Finding, Kind, SourceArtifact, SourceItem, SourceProject};
+use importer_core::{Finding, SourceArtifact, SourceItem, SourceProject};
 use rusqlite::{Connection, params};
 use serde_json::Value as Json;
 use tracker_model::{ByteStream, Result};
@@ -12,10 +12,8 @@ use super::{Detail, Store, assessments, cells::Cells, python, schema::Schema};
 use crate::{
     artifact_place::Place,
     blocking::{Feed, Filled, filled_by},
-    mapping::{
-        Fingerprint, RawTraceInfo, python_json, rest_span, rule, trace_line, traces_artifact,
-    },
-    span_file::{self, SpanFile},
+    mapping::{Fingerprint, RawTraceInfo, python_json, rest_span, trace_line, traces_artifact},
+    span_file::{self, Gap},
 };
 
 /// Traces that are read in one transaction.
@@ -54,16 +52,9 @@ pub(super) fn list(
         if in_database(&read) {
             return Ok(());
         }
-        let place = spans_place(store, &read)?;
-        let spans = span_file::find(&place);
-        hash.field(spans.as_str());
-        match spans {
-            SpanFile::Unreachable(reason) => {
-                let finding = span_file::unread(&read.info.trace_id, reason);
-                feed.item(SourceItem::Finding(finding))
-            }
-            SpanFile::There(_) | SpanFile::Absent => Ok(()),
-        }
+        // They may come, or be within reach, another time.
+        hash.field(span_file::find(&spans_place(store, &read)?).as_str());
+        Ok(())
     })?;
     if count == 0 {
         return Ok(());
@@ -104,9 +95,9 @@ pub(super) fn lines(store: Arc<Store>, experiment: String) -> ByteStream {
     })
 }
 
-/// Reads all traces for what the listing cannot say: which of them have torn parts. They are
-/// carried without these.
-pub(super) fn torn(
+/// Reads all traces for what the listing cannot say: which of them lack parts that they should
+/// have. They are carried without these.
+pub(super) fn gaps(
     store: &Store,
     experiment: &str,
     feed: &mut dyn FnMut(Finding) -> Filled,
@@ -114,40 +105,35 @@ pub(super) fn torn(
     each(store, experiment, true, &mut |read| {
         let id = read.info.trace_id.clone();
         match line(store, read)?.1 {
-            Some(why) => feed(Finding::normalised(
-                Kind::Traces,
-                format!("trace {id}: {why}"),
-                rule::TRACE_WITHOUT_TORN_PARTS,
-            )),
+            Some(gap) => feed(gap.into_finding(&id)),
             None => Ok(()),
         }
     })
 }
 
-/// The line of a trace, and what of it could not be read.
-fn line(store: &Store, read: Read) -> Result<(String, Option<String>)> {
-    let mut torn = read
-        .odd
-        .then(|| "a text or number of it is not one".to_owned());
+/// The line of a trace, and what it lacks.
+fn line(store: &Store, read: Read) -> Result<(String, Option<Gap>)> {
+    let torn = |what: &str| Some(Gap::Torn(what.to_owned()));
+    let mut gap = None;
     let mut spans = Vec::new();
     if in_database(&read) {
         for span in &read.spans {
             match span.as_deref().and_then(python_json) {
                 Some(span) => spans.push(rest_span(&span)),
-                _ => torn = Some("a span is not JSON".to_owned()),
+                _ => gap = torn("a span is not JSON"),
             }
         }
-    } else if let SpanFile::There(folder) = span_file::find(&spans_place(store, &read)?) {
-        match span_file::read(folder) {
-            Ok(read) => spans = read,
-            Err(e) => torn = Some(e.message().to_owned()),
-        }
+    } else {
+        (spans, gap) = span_file::find(&spans_place(store, &read)?).read();
+    }
+    if read.odd && gap.is_none() {
+        gap = torn("a text or number of it is not one");
     }
     let mut json = read.info.to_json();
     if let (Json::Object(json), false) = (&mut json, read.assessments.is_empty()) {
         json.insert("assessments".to_owned(), read.assessments.into());
     }
-    Ok((trace_line(json, spans), torn))
+    Ok((trace_line(json, spans), gap))
 }
 
 fn location(read: &Read) -> Option<&str> {
