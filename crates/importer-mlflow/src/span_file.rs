@@ -83,6 +83,13 @@ pub(crate) enum Gap {
 }
 
 impl Gap {
+    /// What a trace lacks beside its spans, and of these. The trace is one datum: of several torn
+    /// parts the first is told.
+    pub(crate) fn all(torn: Option<String>, of_spans: Option<Self>) -> Vec<Self> {
+        let of_spans = of_spans.filter(|gap| torn.is_none() || matches!(gap, Self::Unread(_)));
+        torn.map(Self::Torn).into_iter().chain(of_spans).collect()
+    }
+
     /// What a receipt says of it. The trace itself arrives, and is one that a rule changed or that
     /// lacks a file.
     pub(crate) fn into_finding(self, trace_id: &str) -> Finding {

@@ -1,6 +1,9 @@
 //! The traces of an experiment of a file store.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 use importer_core::{Finding, Kind};
@@ -18,7 +21,7 @@ use crate::{
     artifact_place::Place,
     blocking::{Filled, filled_by},
     local_files::{read_small, sorted_entries},
-    mapping::{Fingerprint, RawTraceInfo, rule, trace_line},
+    mapping::{Fingerprint, RawTraceInfo, trace_line},
     span_file::{self, Gap},
 };
 
@@ -188,11 +191,8 @@ fn line(store: &Store, experiment: &Child, trace: &TraceFolder) -> Result<(Strin
     }
     let place = store.trace_artifacts(experiment, &trace.path, &trace.id)?;
     let (spans, gap) = span_file::find(&place).read();
-    let reasons = findings.into_iter().map(|f| f.reason).chain(lacking);
-    let mut gaps: Vec<Gap> = reasons.take(1).map(Gap::Torn).collect();
-    // The trace is one datum: of several torn parts the first is told.
-    gaps.extend(gap.filter(|gap| gaps.is_empty() || matches!(gap, Gap::Unread(_))));
-    Ok((trace_line(json, spans), gaps))
+    let torn = findings.into_iter().map(|f| f.reason).chain(lacking).next();
+    Ok((trace_line(json, spans), Gap::all(torn, gap)))
 }
 
 /// Assessments of a trace, as their files say, and why some cannot be read.
@@ -202,17 +202,19 @@ fn assessments(folder: &Path) -> (Vec<Json>, Option<String>) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return (Vec::new(), None),
         Err(e) => return (Vec::new(), Some(format!("its assessments: {}", e.kind()))),
     };
-    let read = |name: &std::ffi::OsStr| {
-        let bytes = read_small(&folder.join(name), MAX_INFO).ok()?;
-        parse::<Json>(&bytes)
-            .ok()
-            .or_else(|| String::from_utf8(bytes).ok().map(Json::String))
-    };
-    entries
-        .iter()
-        .filter(|e| e.kind.is_file())
-        .filter_map(|e| read(&e.name))
-        .collect()
+    let (mut all, mut lacking) = (Vec::new(), None);
+    for entry in entries.iter().filter(|e| e.kind.is_file()) {
+        let text = read_small(&folder.join(&entry.name), MAX_INFO).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::Corrupt, "it is not UTF-8"))
+        });
+        match text {
+            Ok(text) => all.push(parse(text.as_bytes()).unwrap_or(Json::String(text))),
+            Err(e) => {
+                lacking.get_or_insert_with(|| format!("an assessment cannot be read: {}", why(&e)));
+            }
+        }
+    }
+    (all, lacking)
 }
 
 impl Store {

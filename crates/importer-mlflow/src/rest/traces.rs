@@ -27,8 +27,8 @@ use super::{
     source::Inner,
 };
 use crate::{
-    mapping::{Fingerprint, RawTraceInfo, TRACES_FILE, rule, trace_line, traces_artifact},
-    span_file,
+    mapping::{Fingerprint, RawTraceInfo, TRACES_FILE, trace_line, traces_artifact},
+    span_file::{self, Gap},
 };
 
 /// Traces of a page of the listing; the most that servers allow.
@@ -79,15 +79,6 @@ struct Read {
     info: Json,
     spans: Vec<Json>,
     gap: Option<Gap>,
-}
-
-/// Why a trace has no spans though the source should have some.
-#[derive(Debug)]
-enum Gap {
-    /// They are torn at the source.
-    Torn(String),
-    /// The server refuses to give them.
-    Refused(String),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -315,7 +306,7 @@ pub(super) fn entries(list: Arc<TraceList>) -> BoxStream<'static, Result<SourceI
         while let Some(page) = apart.try_next().await? {
             for (id, read) in page {
                 let Some(gap) = read.gap else { continue };
-                items.push(Ok(SourceItem::Finding(gap.finding(&id))));
+                items.push(Ok(SourceItem::Finding(gap.into_finding(&id))));
                 without_spans.insert(id);
             }
         }
@@ -342,7 +333,7 @@ pub(super) fn lines(checked: &CheckedTraces) -> ByteStream {
             let mut lines = String::new();
             for (id, read) in page? {
                 if let Some(gap) = read.gap {
-                    return Err(gap.into_error(&id));
+                    return Err(gone(gap, &id));
                 }
                 lines.push_str(&trace_line(read.info, read.spans));
             }
@@ -373,26 +364,13 @@ fn pages(
         .boxed()
 }
 
-impl Gap {
-    fn finding(self, id: &str) -> Finding {
-        match self {
-            Self::Torn(why) => Finding::normalised(
-                Kind::Traces,
-                format!("trace {id}: {why}"),
-                rule::TRACE_WITHOUT_TORN_PARTS,
-            ),
-            Self::Refused(why) => span_file::unread(id, why),
-        }
-    }
-
-    /// For spans that were there a moment ago.
-    fn into_error(self, id: &str) -> Error {
-        let (Self::Torn(why) | Self::Refused(why)) = self;
-        Error::new(
-            ErrorKind::Unavailable,
-            format!("read the spans of trace {id}: {why}"),
-        )
-    }
+/// For spans that were there a moment ago.
+fn gone(gap: Gap, id: &str) -> Error {
+    let (Gap::Torn(why) | Gap::Unread(why)) = gap;
+    Error::new(
+        ErrorKind::Unavailable,
+        format!("read the spans of trace {id}: {why}"),
+    )
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -546,7 +524,7 @@ impl TraceList {
             Some("INVALID_STATE") if at == SpansAt::File => Ok(Err(Gap::Torn(
                 "the server says that they are torn".to_owned(),
             ))),
-            _ if is_refusal(&e) || e.kind() == Http::PermissionDenied => Ok(Err(Gap::Refused(
+            _ if is_refusal(&e) || e.kind() == Http::PermissionDenied => Ok(Err(Gap::Unread(
                 format!("the server does not give them: {e}"),
             ))),
             _ => Err(failure(e, doing)),

@@ -104,36 +104,34 @@ pub(super) fn gaps(
 ) -> Filled {
     each(store, experiment, true, &mut |read| {
         let id = read.info.trace_id.clone();
-        match line(store, read)?.1 {
-            Some(gap) => feed(gap.into_finding(&id)),
-            None => Ok(()),
-        }
+        let gaps = line(store, read)?.1.into_iter();
+        gaps.map(|gap| gap.into_finding(&id))
+            .try_for_each(&mut *feed)
     })
 }
 
 /// The line of a trace, and what it lacks.
-fn line(store: &Store, read: Read) -> Result<(String, Option<Gap>)> {
-    let torn = |what: &str| Some(Gap::Torn(what.to_owned()));
+fn line(store: &Store, read: Read) -> Result<(String, Vec<Gap>)> {
     let mut gap = None;
     let mut spans = Vec::new();
     if in_database(&read) {
         for span in &read.spans {
             match span.as_deref().and_then(python_json) {
                 Some(span) => spans.push(rest_span(&span)),
-                _ => gap = torn("a span is not JSON"),
+                _ => gap = Some(Gap::Torn("a span is not JSON".to_owned())),
             }
         }
     } else {
         (spans, gap) = span_file::find(&spans_place(store, &read)?).read();
     }
-    if read.odd && gap.is_none() {
-        gap = torn("a text or number of it is not one");
-    }
+    let odd = read
+        .odd
+        .then(|| "a text or number of it is not one".to_owned());
     let mut json = read.info.to_json();
     if let (Json::Object(json), false) = (&mut json, read.assessments.is_empty()) {
         json.insert("assessments".to_owned(), read.assessments.into());
     }
-    Ok((trace_line(json, spans), gap))
+    Ok((trace_line(json, spans), Gap::all(odd, gap)))
 }
 
 fn location(read: &Read) -> Option<&str> {

@@ -6,15 +6,12 @@ use std::{
 };
 
 use futures::TryStreamExt;
-use importer_core::{
-    ImportOptions, Kind, Ledger, MemoryLedger, PointsQuery, Selection, Silent, Sink, Source,
-    TrackerSink, conformance,
-};
+use importer_core::{Kind, PointsQuery, Source, conformance};
 use importer_mlflow::{FileStoreOptions, FileStoreSource};
-use tracker_model::{ErrorKind, MemoryTracker, RunState, Timestamp, Tracker};
+use tracker_model::{ErrorKind, RunState, Timestamp};
 
 use crate::{
-    read::{self, reasons},
+    read::{self, Target, reasons},
     store::{EXPERIMENT, Store, run_id},
 };
 
@@ -667,17 +664,8 @@ async fn a_run_that_was_copied_into_another_experiment_arrives_twice() {
         ])
     );
 
-    let tracker: Arc<dyn Tracker> = Arc::new(MemoryTracker::new());
-    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new());
-    let import = async || {
-        let sink: Arc<dyn Sink> = Arc::new(TrackerSink::new(Arc::clone(&tracker)));
-        let (source, ledger) = (Arc::clone(&source), Arc::clone(&ledger));
-        let (selection, options) = (Selection::new(), ImportOptions::default());
-        let receipt =
-            importer_core::import(source, sink, ledger, selection, options, Arc::new(Silent));
-        receipt.await.unwrap()
-    };
-    let receipt = import().await;
+    let target = Target::default();
+    let receipt = target.import(&source).await;
     assert_eq!(receipt.failures, []);
     let runs = receipt.totals.get(Kind::Runs);
     assert_eq!((runs.source(), runs.identical, runs.normalised), (4, 2, 2));
@@ -686,7 +674,7 @@ async fn a_run_that_was_copied_into_another_experiment_arrives_twice() {
     let targets: BTreeSet<_> = receipt.runs.iter().map(|r| r.target.to_string()).collect();
     assert_eq!(targets.len(), 4, "{targets:?}");
     assert!(targets.contains(&format!("local/copied/{}-2", run_id(1))));
-    let again = import().await;
+    let again = target.import(&source).await;
     assert_eq!(again.totals.get(Kind::Runs).skipped, 4);
 
     // The listing is not needed to find a copy.

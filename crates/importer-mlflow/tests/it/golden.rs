@@ -334,6 +334,9 @@ async fn spans_out_of_reach_are_told() {
     let uri = format!("s3://bucket/traces/{id}/artifacts");
     std::fs::remove_dir_all(artifacts).unwrap();
     std::fs::write(trace.join("tags/mlflow.artifactLocation"), uri).unwrap();
+    let other = files[1].parent().unwrap().parent().unwrap();
+    std::fs::create_dir_all(other.join("assessments")).unwrap();
+    std::fs::write(other.join("assessments/a-1"), b"\xff").unwrap();
     let source = FileStoreSource::open(dir.path(), &FileStoreOptions::default()).unwrap();
     let projects = read::projects(&source).await.0;
     let items: Vec<_> = source
@@ -342,6 +345,19 @@ async fn spans_out_of_reach_are_told() {
         .await
         .unwrap();
     let (all, findings) = read::split(items);
+    assert_eq!(findings, []);
+    let traces = all.iter().find(|a| a.collection == "traces").unwrap();
+    assert_eq!(
+        traces.version.as_ref().unwrap().metadata["mlflow"]["traces"],
+        2
+    );
+    let (entries, findings) = read::entries(&source, traces).await;
+    let (torn, findings): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|f| f.kind == Kind::Traces);
+    assert_eq!(
+        reasons(&torn).into_keys().collect::<Vec<_>>(),
+        ["traces Normalised trace-without-torn-parts"]
+    );
     let [finding] = &findings[..] else {
         panic!("{findings:?}")
     };
@@ -353,13 +369,6 @@ async fn spans_out_of_reach_are_told() {
             format!("the spans of trace {id}")
         )
     );
-    let traces = all.iter().find(|a| a.collection == "traces").unwrap();
-    assert_eq!(
-        traces.version.as_ref().unwrap().metadata["mlflow"]["traces"],
-        2
-    );
-    let (entries, findings) = read::entries(&source, traces).await;
-    assert_eq!(findings, []);
     let lines = entries["traces.jsonl"].iter().filter(|b| **b == b'\n');
     assert_eq!(lines.count(), 2);
 }

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures::TryStreamExt;
 use importer_core::{
-    Finding, PointItem, PointsQuery, RunRecord, RunRef, Selection, Source, SourceArtifact,
-    SourceItem, SourceProject,
+    Finding, ImportOptions, Ledger, MemoryLedger, PointItem, PointsQuery, Receipt, RunRecord,
+    RunRef, Selection, Silent, Sink, Source, SourceArtifact, SourceItem, SourceProject,
+    TrackerSink,
 };
-use tracker_model::{JsonObject, Values, collect_bytes};
+use tracker_model::{JsonObject, MemoryTracker, Tracker, Values, collect_bytes};
 
 /// Step, time and bits of a value.
 pub(crate) type Point = (i64, i64, u64);
@@ -160,4 +161,30 @@ pub(crate) fn reasons(findings: &[Finding]) -> BTreeMap<String, u64> {
             .or_default() += f.count;
     }
     out
+}
+
+/// A store to import into.
+pub(crate) struct Target {
+    tracker: Arc<dyn Tracker>,
+    ledger: Arc<dyn Ledger>,
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Self {
+            tracker: Arc::new(MemoryTracker::new()),
+            ledger: Arc::new(MemoryLedger::new()),
+        }
+    }
+}
+
+impl Target {
+    pub(crate) async fn import(&self, source: &Arc<dyn Source>) -> Receipt {
+        let sink: Arc<dyn Sink> = Arc::new(TrackerSink::new(Arc::clone(&self.tracker)));
+        let (source, ledger) = (Arc::clone(source), Arc::clone(&self.ledger));
+        let (selection, options) = (Selection::new(), ImportOptions::default());
+        let receipt =
+            importer_core::import(source, sink, ledger, selection, options, Arc::new(Silent));
+        receipt.await.unwrap()
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tracker_model::{RunState, Timestamp};
 
 use super::database::{Database, Version, run_id};
-use crate::read::{history, projects, run, runs};
+use crate::read::{Target, history, projects, run, runs};
 
 fn filled(version: Version) -> Database {
     let db = Database::new(version);
@@ -97,6 +97,33 @@ async fn databases_of_all_versions_conform() {
         assert!(source.capabilities().exact_fingerprints, "{version:?}");
         conformance::source(Arc::new(source)).await;
     }
+}
+
+#[tokio::test]
+async fn a_run_that_two_rules_change_is_one_run() {
+    let db = filled(Version::New);
+    db.run(
+        "INSERT INTO runs (run_uuid, name, status, lifecycle_stage, experiment_id, user_id)
+             VALUES ('a/b', 'odd', 'PAUSED', 'active', 1, CAST(x'ff' AS TEXT))",
+    );
+    let source: Arc<dyn Source> = Arc::new(db.open());
+    let receipt = Target::default().import(&source).await;
+    assert_eq!(receipt.failures, []);
+    let runs = receipt.totals.get(Kind::Runs);
+    assert_eq!((runs.source(), runs.identical, runs.normalised), (3, 2, 1));
+    let rules: Vec<_> = receipt
+        .rules
+        .iter()
+        .map(|rule| (rule.name.as_str(), rule.count))
+        .collect();
+    assert_eq!(
+        rules,
+        [
+            ("odd-value-replaced", 1),
+            ("run-id-legalised", 1),
+            ("run-status-unknown", 1)
+        ]
+    );
 }
 
 #[tokio::test]
