@@ -5,7 +5,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Finding, Outcome};
+use crate::{Finding, KindSet, Outcome};
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -258,6 +258,11 @@ impl Tally {
             ..Bucket::default()
         };
         Self(self.iter().map(|(k, b)| (k, skipped(b))).collect())
+    }
+
+    /// Forgets the kinds that are not wanted.
+    pub(crate) fn retain(&mut self, kinds: &KindSet) {
+        self.0.retain(|kind, _| kinds.contains(*kind));
     }
 
     /// Whether something was lost or could not be read.

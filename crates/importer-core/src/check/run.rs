@@ -32,6 +32,7 @@ pub(super) async fn check(checker: &Checker, run: &RunRef) -> Result<RunCheck> {
     let mut here = finished_run(
         checker.source.id(),
         kinds,
+        Some(&there),
         path,
         &record,
         there.import.clone(),
@@ -135,14 +136,9 @@ async fn points(
     if checker.depth == CheckDepth::Counts {
         return Ok(());
     }
-    let mut checksums = read_points(&*checker.sink, there, None).await?;
+    let (mut checksums, theirs) = read_points(&*checker.sink, there).await?;
     for (key, sent) in series.iter().filter(|(key, _)| !other.contains(*key)) {
-        let mut hasher = SeriesHasher::default();
-        let mut batches = checker.sink.points(&there.path, Some(vec![key.clone()]));
-        while let Some(batch) = batches.try_next().await? {
-            hasher.update(&batch);
-        }
-        if hasher.digest() != sent.digest {
+        if sent.count > 0 && theirs.get(key) != Some(sent) {
             if checker.depth == CheckDepth::Values {
                 first_difference(checker, run, there, key, line).await?;
             } else {

@@ -74,6 +74,13 @@ impl Told {
         }
     }
 
+    /// Without what was told of kinds that are not wanted.
+    pub(super) fn only(mut self, kinds: &KindSet) -> Self {
+        self.counts.retain(kinds);
+        self.findings.retain(|f| kinds.contains(f.kind));
+        self
+    }
+
     /// Both.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.counts.add(&other.counts);

@@ -5,8 +5,8 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt};
 use tracker_model::{
-    ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, CollectionPath, Content, Digests,
-    Error, ErrorKind, Result, check_file_name,
+    ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, CollectionPatch, CollectionPath,
+    Content, Digests, Error, ErrorKind, Result, check_file_name,
 };
 
 use super::{
@@ -27,6 +27,7 @@ pub(super) async fn copy(job: &Job, projects: &[Arc<SourceProject>]) {
     let mut copier = Copier {
         job,
         counted: BTreeSet::new(),
+        put: None,
         versions: Versions::default(),
         files: RunFiles::default(),
     };
@@ -50,7 +51,12 @@ pub(super) async fn copy(job: &Job, projects: &[Arc<SourceProject>]) {
         if !wanted(job, &artifact) {
             continue;
         }
-        match copier.one(&artifact, changes).await {
+        let copied = tokio::select! {
+            copied = copier.one(&artifact, changes) => copied,
+            // A version that is half done is not there.
+            () = job.options.cancel.cancelled() => return,
+        };
+        match copied {
             Ok(told) => job.count(told),
             Err(e) => {
                 let name = format!(
@@ -91,6 +97,8 @@ struct Copier<'a> {
     job: &'a Job,
     /// The collections that were counted.
     counted: BTreeSet<CollectionPath>,
+    /// The last change that was made to a collection: its versions mostly say the same of it.
+    put: Option<(CollectionPath, CollectionPatch)>,
     versions: Versions,
     files: RunFiles,
 }
@@ -141,9 +149,13 @@ impl Copier<'_> {
             own.arrived(Kind::Traces, traces(job, artifact).unwrap_or(0));
             return Ok(collection.close().and(own.close()));
         }
-        job.sink
-            .put_collection(&path, artifact.patch.clone())
-            .await?;
+        let put = Some((path.clone(), artifact.patch.clone()));
+        if self.put != put {
+            job.sink
+                .put_collection(&path, artifact.patch.clone())
+                .await?;
+            self.put = put;
+        }
         let mut unchanged = true;
         if let Some(draft) = &artifact.version {
             let version = self.version(artifact, draft, &path, &mut own).await?;

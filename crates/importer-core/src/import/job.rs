@@ -17,6 +17,7 @@ use super::{
     ImportOptions, Targets,
     account::{Account, Told},
     artifacts,
+    files::may_help,
     listing::{Listed, Listing},
     run,
 };
@@ -282,6 +283,7 @@ impl Job {
     ) -> Result<()> {
         let mut left = self.selection.limit.unwrap_or(u64::MAX);
         let mut any = false;
+        let mut refused = None;
         for project in projects {
             let mut runs = Listing::new(self.source.runs(&project, &self.selection));
             loop {
@@ -302,13 +304,17 @@ impl Job {
                         }
                     }
                     // A source that lists nothing at all is an error; else the rest goes on.
-                    Err(e) if !any => return Err(e),
+                    Err(e) if !any && may_help(&e) => return Err(e),
                     Err(e) => {
                         self.failed(format!("the listing of project {:?}", project.name), &e);
+                        refused.get_or_insert(e);
                         break;
                     }
                 }
             }
+        }
+        if let Some(e) = refused.filter(|_| !any) {
+            return Err(e);
         }
         self.observer.on(&Event::ListingDone);
         Ok(())

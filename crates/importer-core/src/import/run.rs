@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 use tracker_model::{Error, ErrorKind, ImportStamp, JsonObject, Result, Run, RunPath};
@@ -24,6 +24,12 @@ fn words_of(kinds: &KindSet) -> String {
         .join(" ")
 }
 
+/// Whether an import of the kinds `had` looked at all of the kinds `wanted`.
+fn covers(had: &str, wanted: &str) -> bool {
+    let had: BTreeSet<&str> = had.split(' ').collect();
+    wanted.split(' ').all(|kind| had.contains(kind))
+}
+
 /// Imports one run, of which rules changed this and that in the listing.
 pub(super) async fn import(
     job: &Job,
@@ -42,7 +48,7 @@ pub(super) async fn import(
     if let Some(there) = &there {
         check_origin(job.source.id(), run, there)?;
     }
-    let settled = entry.done && entry.target == path.to_string() && entry.kinds == kinds;
+    let settled = entry.done && entry.target == path.to_string() && covers(&entry.kinds, &kinds);
     let trusted = run.ended || job.source.capabilities().exact_fingerprints;
     let arrived = there
         .as_ref()
@@ -59,7 +65,9 @@ pub(super) async fn import(
             target: path,
             status: RunStatus::Unchanged,
             checksums: entry.checksums,
-            counts: Told::unchanged(&entry.tally).counts,
+            counts: Told::unchanged(&entry.tally)
+                .only(&job.selection.kinds)
+                .counts,
         };
         return Ok((line, Vec::new()));
     }
@@ -89,6 +97,7 @@ pub(super) async fn import(
     let mut whole = finished_run(
         job.source.id(),
         &job.selection.kinds,
+        there.as_ref(),
         path.clone(),
         &record,
         Some(stamp),
@@ -230,10 +239,11 @@ fn check_origin(source: &SourceId, run: &RunRef, there: &Run) -> Result<()> {
     }
 }
 
-/// The run as the target shall have it.
+/// The run as the target shall have it. Of kinds that are not wanted it keeps what is there.
 pub(crate) fn finished_run(
     source: &SourceId,
     kinds: &KindSet,
+    there: Option<&Run>,
     path: RunPath,
     record: &RunRecord,
     stamp: Option<ImportStamp>,
@@ -241,28 +251,30 @@ pub(crate) fn finished_run(
     let mut run = record.run.clone();
     run.path = path;
     run.import = stamp;
-    if kinds.contains(Kind::Tags) && !record.tags.is_empty() {
+    let tags = if kinds.contains(Kind::Tags) {
+        let text = |(k, v): (&String, &String)| (k.clone(), v.as_str().into());
+        (!record.tags.is_empty()).then(|| Json::Object(record.tags.iter().map(text).collect()))
+    } else {
+        let extras = there.and_then(|there| there.extras.get(&source.kind));
+        extras.and_then(|extras| extras.get("tags")).cloned()
+    };
+    if let Some(tags) = tags {
         let extras = run
             .extras
             .entry(source.kind.clone())
             .or_insert_with(|| Json::Object(JsonObject::new()));
         if let Json::Object(extras) = extras {
-            let tags = record
-                .tags
-                .iter()
-                .map(|(k, v)| (k.clone(), v.as_str().into()))
-                .collect();
-            extras.insert("tags".to_owned(), Json::Object(tags));
+            extras.insert("tags".to_owned(), tags);
         }
     }
     if !kinds.contains(Kind::Params) {
-        run.config.clear();
+        run.config = there.map(|there| there.config.clone()).unwrap_or_default();
     }
     if !kinds.contains(Kind::Points) {
-        run.summary.clear();
+        run.summary = there.map(|there| there.summary.clone()).unwrap_or_default();
     }
     if !kinds.contains(Kind::Inputs) {
-        run.inputs.clear();
+        run.inputs = there.map(|there| there.inputs.clone()).unwrap_or_default();
     }
     run
 }

@@ -23,9 +23,14 @@ pub(super) async fn run(
         return Ok(None);
     }
     if job.options.verify == VerifyDepth::Counts {
-        return counts(job, whole, series).await.map(|()| None);
+        return counts(job, whole, series, files).await.map(|()| None);
     }
-    let mut checksums = read_points(&*job.sink, whole, Some(series)).await?;
+    let (mut checksums, theirs) = read_points(&*job.sink, whole).await?;
+    for (key, sent) in series.iter().filter(|(_, sent)| sent.count > 0) {
+        if theirs.get(key) != Some(sent) {
+            return Err(differs(whole, &format!("the points of {key:?}")));
+        }
+    }
     let there = read_run(&*job.sink, whole).await?;
     if (Run {
         version: there.version,
@@ -95,7 +100,12 @@ fn differs(run: &Run, what: &str) -> Error {
     .with_hint("import again; if it stays so, check the target with 'trackway fsck --read-data'")
 }
 
-async fn counts(job: &Job, whole: &Run, series: &BTreeMap<SeriesKey, SourceSeries>) -> Result<()> {
+async fn counts(
+    job: &Job,
+    whole: &Run,
+    series: &BTreeMap<SeriesKey, SourceSeries>,
+    files: &BTreeMap<String, FileInfo>,
+) -> Result<()> {
     let there: BTreeMap<SeriesKey, u64> = job
         .sink
         .series(&whole.path)
@@ -108,7 +118,14 @@ async fn counts(job: &Job, whole: &Run, series: &BTreeMap<SeriesKey, SourceSerie
             return Err(differs(whole, &format!("the number of points of {key:?}")));
         }
     }
-    Ok(())
+    if files.is_empty() {
+        return Ok(());
+    }
+    let there = super::job::files_of(&*job.sink, whole).await?;
+    match files.keys().find(|name| !there.contains_key(*name)) {
+        Some(name) => Err(differs(whole, &format!("its file {name:?}"))),
+        None => Ok(()),
+    }
 }
 
 async fn read_run(sink: &dyn Sink, whole: &Run) -> Result<Run> {
@@ -117,12 +134,11 @@ async fn read_run(sink: &dyn Sink, whole: &Run) -> Result<Run> {
         .ok_or_else(|| differs(whole, "all"))
 }
 
-/// Reads all points back; with `expected`, every series of it must be there and be equal.
+/// Reads all points back, and answers with what is there of each series, too.
 pub(crate) async fn read_points(
     sink: &dyn Sink,
     run: &Run,
-    expected: Option<&BTreeMap<SeriesKey, SourceSeries>>,
-) -> Result<Checksums> {
+) -> Result<(Checksums, BTreeMap<SeriesKey, SourceSeries>)> {
     let keys: Vec<SeriesKey> = sink
         .series(&run.path)
         .await?
@@ -130,25 +146,21 @@ pub(crate) async fn read_points(
         .map(|s| s.key)
         .collect();
     let mut checksum = PointsChecksum::for_keys(&keys);
-    let mut equal = 0;
+    let mut series = BTreeMap::new();
     let mut current: Option<(SeriesKey, SeriesHasher)> = None;
-    let mut compare = |done: Option<(SeriesKey, SeriesHasher)>| -> Result<()> {
-        let (Some(expected), Some((key, mut hasher))) = (expected, done) else {
-            return Ok(());
-        };
-        let Some(sent) = expected.get(&key) else {
-            return Ok(());
-        };
-        equal += 1;
-        if hasher.count() == sent.count && hasher.digest() == sent.digest {
-            return Ok(());
+    let mut end = |done: Option<(SeriesKey, SeriesHasher)>| {
+        if let Some((key, mut hasher)) = done {
+            let read = SourceSeries {
+                count: hasher.count(),
+                digest: hasher.digest(),
+            };
+            series.insert(key, read);
         }
-        Err(differs(run, &format!("the points of {key:?}")))
     };
     let mut batches = sink.points(&run.path, None);
     while let Some(batch) = batches.try_next().await? {
         if current.as_ref().is_none_or(|(key, _)| *key != batch.key) {
-            compare(current.take())?;
+            end(current.take());
         }
         current
             .get_or_insert_with(|| (batch.key.clone(), SeriesHasher::default()))
@@ -156,11 +168,8 @@ pub(crate) async fn read_points(
             .update(&batch);
         checksum.update(&batch)?;
     }
-    compare(current.take())?;
-    if expected.is_some_and(|e| e.values().filter(|s| s.count > 0).count() > equal) {
-        return Err(differs(run, "some series"));
-    }
-    checksum.finish()
+    end(current.take());
+    Ok((checksum.finish()?, series))
 }
 
 async fn read_file(sink: &dyn Sink, run: &Run, file: &FileInfo) -> Result<()> {

@@ -1,13 +1,16 @@
-//! A sink that counts what is asked of it.
+//! A sink that counts what is asked of it, and may lose something.
 
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{StreamExt, stream::BoxStream};
 use importer_core::{Result, RunWriter, Sink, SinkCapabilities};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Collection,
@@ -19,6 +22,8 @@ use tracker_model::{
 pub(crate) struct CountingSink {
     inner: Arc<dyn Sink>,
     calls: Mutex<BTreeMap<&'static str, u64>>,
+    /// It loses the files that it is given.
+    pub(crate) loses_files: AtomicBool,
 }
 
 impl CountingSink {
@@ -26,6 +31,7 @@ impl CountingSink {
         Self {
             inner,
             calls: Mutex::default(),
+            loses_files: AtomicBool::new(false),
         }
     }
 
@@ -94,7 +100,11 @@ impl Sink for CountingSink {
     }
 
     fn files(&self, path: &RunPath) -> BoxStream<'static, Result<FileInfo>> {
-        self.count("files").files(path)
+        let files = self.count("files").files(path);
+        if self.loses_files.load(Ordering::Relaxed) {
+            return futures::stream::empty().boxed();
+        }
+        files
     }
 
     async fn open_file(&self, path: &RunPath, name: &str) -> Result<ByteStream> {

@@ -4,13 +4,14 @@ use std::{
     pin::pin,
     sync::{Arc, atomic::Ordering},
     task::Poll,
+    time::Duration,
 };
 
 use futures::TryStreamExt;
 use importer_core::{
-    ErrorKind, ImportOptions, Kind, Ledger, LedgerEntry, LedgerKey, MemoryLedger, Namespace,
-    ProjectMap, Receipt, Result, RunStatus, Selection, Silent, Sink, Source, SourceItem,
-    TrackerSink, import,
+    CheckOptions, ErrorKind, ImportOptions, Kind, KindSet, Ledger, LedgerEntry, LedgerKey,
+    MemoryLedger, Namespace, ProjectMap, Receipt, Result, RunStatus, Selection, Silent, Sink,
+    Source, SourceItem, TrackerSink, VerifyDepth, check, import,
 };
 use tracker_model::{
     FileInfo, HistoryQuery, ImportStamp, MemoryTracker, Run, RunQuery, SeriesHasher, Timestamp,
@@ -65,6 +66,23 @@ impl Bench {
             .unwrap();
         balanced(&receipt);
         receipt
+    }
+
+    pub(crate) fn counting(&self) -> Arc<CountingSink> {
+        let sink = TrackerSink::new(Arc::clone(&self.tracker));
+        Arc::new(CountingSink::new(Arc::new(sink)))
+    }
+
+    /// Imports all of it through another sink.
+    pub(crate) async fn import_into(
+        &self,
+        sink: &Arc<CountingSink>,
+        options: ImportOptions,
+    ) -> Result<Receipt> {
+        let (source, ledger) = (self.source.clone(), self.ledger.clone());
+        let sink = Arc::clone(sink);
+        let selection = Selection::new();
+        import(source, sink, ledger, selection, options, Arc::new(Silent)).await
     }
 
     /// Everything in the store that should not depend on how it came there.
@@ -346,7 +364,7 @@ async fn limits_and_kinds_are_obeyed_and_made_up_for() {
     let bench = Bench::new(Script::varied());
     let mut selection = Selection::new();
     selection.limit = Some(4);
-    selection.kinds = importer_core::KindSet::except(["files", "artifacts"]).unwrap();
+    selection.kinds = KindSet::except(["files", "artifacts"]).unwrap();
     let receipt = bench
         .try_import(selection, ImportOptions::default())
         .await
@@ -377,26 +395,21 @@ async fn the_target_is_asked_once_for_what_many_versions_need() {
         ..run("r", 3)
     }]);
     script.models_of_files = true;
-    let source: Arc<ScriptSource> = Arc::new(script.into_source());
-    let tracker: Arc<dyn Tracker> = Arc::new(MemoryTracker::new());
-    let sink = Arc::new(CountingSink::new(Arc::new(TrackerSink::new(tracker))));
-    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new());
-    let again = || {
-        import(
-            source.clone(),
-            sink.clone(),
-            ledger.clone(),
-            Selection::new(),
-            ImportOptions::default(),
-            Arc::new(Silent),
-        )
-    };
-    let first = again().await.unwrap();
+    let bench = Bench::new(script);
+    let sink = bench.counting();
+    let first = bench
+        .import_into(&sink, ImportOptions::default())
+        .await
+        .unwrap();
     assert_eq!(first.totals.get(Kind::Entries).identical, 3 * 50);
     let calls = sink.calls();
     // One listing of files reads the run back, one serves all entries.
     assert_eq!((calls["files"], calls["versions"]), (2, 1), "{calls:?}");
-    let second = again().await.unwrap();
+    assert_eq!(calls["put_collection"], 1, "{calls:?}");
+    let second = bench
+        .import_into(&sink, ImportOptions::default())
+        .await
+        .unwrap();
     assert_eq!(second.totals.get(Kind::Entries).skipped, 3 * 50);
     let calls = sink.calls();
     assert_eq!(calls["versions"], 1, "{calls:?}");
@@ -404,6 +417,95 @@ async fn the_target_is_asked_once_for_what_many_versions_need() {
         .keys()
         .find(|c| c.starts_with("open") || c.starts_with("put"));
     assert_eq!(writes, None, "{calls:?}");
+    let report = check(
+        bench.source.clone(),
+        sink.clone(),
+        bench.ledger.clone(),
+        Selection::new(),
+        CheckOptions::default(),
+        Arc::new(Silent),
+    );
+    assert!(report.await.unwrap().is_same());
+    assert_eq!(sink.calls()["points"], 1, "a history is read once");
+}
+
+#[tokio::test]
+async fn a_target_that_loses_files_is_found_out() {
+    let files = BTreeMap::from([("a".to_owned(), b"1".to_vec())]);
+    for verify in [VerifyDepth::Counts, VerifyDepth::Digest] {
+        let bench = Bench::new(Script::of(vec![ScriptRun {
+            files: files.clone(),
+            ..run("r", 3)
+        }]));
+        let sink = bench.counting();
+        sink.loses_files.store(true, Ordering::Relaxed);
+        let mut options = ImportOptions::default();
+        options.verify = verify;
+        let receipt = bench.import_into(&sink, options).await.unwrap();
+        assert_eq!(status(&receipt, "r"), RunStatus::Failed, "{verify:?}");
+        assert!(receipt.failures[0].error.contains("its file \"a\""));
+    }
+}
+
+/// What a later import leaves out stays as an earlier one left it.
+#[tokio::test]
+async fn kinds_that_are_left_out_later_stay() {
+    let words = ["points", "params", "tags", "inputs", "files", "artifacts"];
+    for word in words {
+        let bench = Bench::new(Script::varied());
+        bench.import().await;
+        let before = bench.contents().await;
+        let mut selection = Selection::new();
+        selection.kinds = KindSet::only([word]).unwrap();
+        for incremental in [true, false] {
+            let mut options = ImportOptions::default();
+            options.incremental = incremental;
+            let receipt = bench.try_import(selection.clone(), options).await.unwrap();
+            balanced(&receipt);
+            assert_eq!(bench.contents().await, before, "only {word}");
+            for (kind, _) in receipt.totals.iter() {
+                let wanted = selection.kinds.contains(kind) || kind == Kind::Lineage;
+                assert!(wanted, "only {word}: {kind} is counted");
+            }
+            let statuses: Vec<_> = receipt.runs.iter().map(|r| r.status).collect();
+            assert!(
+                statuses.iter().all(|s| *s == RunStatus::Unchanged),
+                "only {word}: {statuses:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_project_that_may_not_be_listed_does_not_stop_the_others() {
+    let mut other = run("b", 1);
+    other.project = "q".into();
+    let mut script = Script::of(vec![run("a", 1), other]);
+    script.forbidden = Some("p".into());
+    let receipt = Bench::new(script.clone()).import().await;
+    assert_eq!(receipt.failures.len(), 1);
+    assert!(receipt.failures[0].error.contains("not yours"));
+    assert_eq!(status(&receipt, "b"), RunStatus::Imported);
+    script.runs.pop();
+    let alone = Bench::new(script).try_import(Selection::new(), ImportOptions::default());
+    assert_eq!(alone.await.unwrap_err().kind(), ErrorKind::PermissionDenied);
+}
+
+#[tokio::test]
+async fn an_artifact_that_hangs_can_be_cancelled() {
+    let mut script = Script::of(vec![run("r", 1)]);
+    script.models_hang = true;
+    let bench = Bench::new(script);
+    let options = ImportOptions::default();
+    let cancel = options.cancel.clone();
+    let import = tokio::spawn(bench.try_import(Selection::new(), options));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    cancel.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(20), import).await;
+    let receipt = ended.expect("it ends").unwrap().unwrap();
+    assert!(!receipt.complete);
+    balanced(&receipt);
+    assert_eq!(status(&receipt, "r"), RunStatus::Imported);
 }
 
 /// Polls a future so many times, then drops it.

@@ -85,6 +85,10 @@ pub(crate) struct Script {
     pub(crate) listing_fails: bool,
     /// The entries of artifacts are the files of the first run.
     pub(crate) models_of_files: bool,
+    /// The contents of artifacts never come.
+    pub(crate) models_hang: bool,
+    /// The runs of this project may not be listed.
+    pub(crate) forbidden: Option<String>,
 }
 
 impl Script {
@@ -123,8 +127,7 @@ impl Script {
         Self {
             runs,
             batch: 17,
-            listing_fails: false,
-            models_of_files: false,
+            ..Self::default()
         }
     }
 
@@ -132,8 +135,7 @@ impl Script {
         Self {
             runs,
             batch: 16,
-            listing_fails: false,
-            models_of_files: false,
+            ..Self::default()
         }
     }
 
@@ -249,6 +251,11 @@ impl Source for ScriptSource {
         project: &Arc<SourceProject>,
         _: &Selection,
     ) -> BoxStream<'static, Result<SourceItem<RunRef>>> {
+        if self.script.forbidden.as_ref() == Some(&project.name) {
+            let e = Error::new(ErrorKind::PermissionDenied, "this project is not yours");
+            return futures::stream::once(std::future::ready(Err(e.with_retry(Retry::Never))))
+                .boxed();
+        }
         let mut out = Vec::new();
         for run in self
             .script
@@ -447,6 +454,12 @@ impl Source for ScriptSource {
     }
 
     async fn open_entry(&self, _: &SourceArtifact, entry: &SourceEntry) -> Result<ByteStream> {
+        if self.script.models_hang {
+            return Ok(futures::stream::pending().boxed());
+        }
+        if let EntryContent::RunFile { run, name, .. } = &entry.content {
+            return Ok(bytes_of(self.find(run).files[name].clone()));
+        }
         Ok(bytes_of(entry.path.clone()))
     }
 }
