@@ -30,7 +30,7 @@ pub use ledger::{Ledger, LedgerEntry, LedgerKey, MemoryLedger, SqliteLedger};
 pub use observer::{Event, Observer, Silent};
 pub use receipt::{Checksums, Failure, Loss, Receipt, RuleUse, RunLine, RunStatus};
 pub use selection::{KindSet, Selection};
-pub use sink::{RunWriter, Sink, SinkCapabilities};
+pub use sink::{RunWriter, SeriesWriter, Sink, SinkCapabilities};
 pub use source::{
     EntryContent, Finding, Outcome, PointItem, PointsQuery, RunRecord, RunRef, Source,
     SourceArtifact, SourceCapabilities, SourceEntry, SourceFile, SourceId, SourceItem,

@@ -138,6 +138,9 @@ pub struct Checksums {
     pub files_sha: String,
     /// Over each series, by key.
     pub series: BTreeMap<SeriesKey, SeriesChecksum>,
+    /// Over each series of the system metrics, which are not in the others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub system: BTreeMap<SeriesKey, SeriesChecksum>,
 }
 
 /// The checksum of one series.

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Collection,
-    CollectionPatch, CollectionPath, FileDraft, FileInfo, ManifestEntry, PointBatch, Project,
-    ProjectPatch, ProjectPath, Result, Run, RunPath, SeriesInfo, SeriesKey,
+    CollectionPatch, CollectionPath, FileDraft, FileInfo, HistoryStream, ManifestEntry, PointBatch,
+    Project, ProjectPatch, ProjectPath, Result, Run, RunPath, SeriesInfo, SeriesKey,
 };
 
 /// What a sink can do.
@@ -57,14 +57,15 @@ pub trait Sink: Display + Debug + Send + Sync + 'static {
         token: &str,
     ) -> Result<Box<dyn RunWriter>>;
 
-    /// The series of a run.
-    async fn series(&self, path: &RunPath) -> Result<Vec<SeriesInfo>>;
+    /// The series of a history of a run.
+    async fn series(&self, path: &RunPath, stream: HistoryStream) -> Result<Vec<SeriesInfo>>;
 
-    /// The points of some series of a run, or of all; the series one after the other, in order of
-    /// their keys.
+    /// The points of some series of a history of a run, or of all; the series one after the other,
+    /// in order of their keys.
     fn points(
         &self,
         path: &RunPath,
+        stream: HistoryStream,
         keys: Option<Vec<SeriesKey>>,
     ) -> BoxStream<'static, Result<PointBatch>>;
 
@@ -102,10 +103,9 @@ pub trait Sink: Display + Debug + Send + Sync + 'static {
     async fn put_use(&self, entry: ArtifactUse) -> Result<()>;
 }
 
-/// Writes one run. Dropping it without a commit leaves what a reader saw before, but for files,
-/// each of which is seen when it is there.
+/// Writes one history of a run.
 #[async_trait]
-pub trait RunWriter: Debug + Send + Sync {
+pub trait SeriesWriter: Debug + Send + Sync {
     /// The series that were committed before, by an earlier import.
     fn committed(&self) -> &[SeriesInfo];
 
@@ -117,6 +117,14 @@ pub trait RunWriter: Debug + Send + Sync {
 
     /// Makes the points so far durable, unseen.
     async fn checkpoint(&mut self) -> Result<()>;
+}
+
+/// Writes one run. Dropping it without a commit leaves what a reader saw before, but for files,
+/// each of which is seen when it is there.
+#[async_trait]
+pub trait RunWriter: Debug + Send + Sync {
+    /// Begins to write a history of the run, or goes on.
+    async fn history(&mut self, stream: HistoryStream) -> Result<&mut dyn SeriesWriter>;
 
     /// Writes a file; several may be written at once.
     async fn file(&self, file: FileDraft, body: ByteStream) -> Result<FileInfo>;

@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use tracker_model::{
-    ArtifactDraft, ByteStream, CollectionPatch, EntityName, Error, FileDraft, JsonObject,
-    PointBatch, ProjectName, ProjectPatch, Result, Run, RunId, RunPath, RunState, SeriesKey,
-    Timestamp, UseRole,
+    ArtifactDraft, ByteStream, CollectionPatch, EntityName, Error, FileDraft, HistoryStream,
+    JsonObject, PointBatch, ProjectName, ProjectPatch, Result, Run, RunId, RunPath, RunState,
+    SeriesKey, Timestamp, UseRole,
 };
 
 use crate::{Kind, Selection};
@@ -42,6 +42,16 @@ pub struct SourceCapabilities {
     pub exact_fingerprints: bool,
     /// It has artifacts, see [`Source::artifacts`].
     pub artifacts: bool,
+    /// It has system metrics, see [`PointsQuery::stream`].
+    pub system: bool,
+}
+
+impl SourceCapabilities {
+    /// The histories that a run may have.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = HistoryStream> + use<> {
+        let system = self.system.then_some(HistoryStream::System);
+        std::iter::once(HistoryStream::Metrics).chain(system)
+    }
 }
 
 /// Something of a source, or something to say of it.
@@ -250,6 +260,9 @@ impl RunRecord {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct PointsQuery {
+    /// Of which history. A source is asked for system metrics only if it has the
+    /// [capability](SourceCapabilities::system).
+    pub stream: HistoryStream,
     /// Only these series.
     pub only: Option<BTreeSet<SeriesKey>>,
     /// Not these series.
@@ -257,9 +270,17 @@ pub struct PointsQuery {
 }
 
 impl PointsQuery {
-    /// All points.
+    /// All points of the metrics.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// All points of a history.
+    pub fn of(stream: HistoryStream) -> Self {
+        Self {
+            stream,
+            ..Self::default()
+        }
     }
 
     /// Whether the series is asked for.

@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    fmt,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
@@ -11,7 +15,7 @@ use tracker_model::{
     ValueKind,
 };
 
-use crate::{RunWriter, Sink, SinkCapabilities};
+use crate::{RunWriter, SeriesWriter, Sink, SinkCapabilities};
 
 /// Any tracker as a sink.
 #[derive(Debug, Clone)]
@@ -70,10 +74,12 @@ fn groups_of(mut series: Vec<SeriesInfo>) -> Vec<Vec<SeriesKey>> {
 fn scan_group(
     tracker: &dyn Tracker,
     path: &RunPath,
+    stream: HistoryStream,
     group: Vec<SeriesKey>,
 ) -> BoxStream<'static, Result<PointBatch>> {
     let alone = group.len() == 1;
-    let batches = tracker.scan(path, HistoryQuery::new().with_keys(group));
+    let query = HistoryQuery::new().with_stream(stream).with_keys(group);
+    let batches = tracker.scan(path, query);
     if alone {
         return batches;
     }
@@ -126,51 +132,41 @@ impl Sink for TrackerSink {
         token: &str,
     ) -> Result<Box<dyn RunWriter>> {
         let path = run.path.clone();
-        let committed = match there {
-            Some(_) => self.tracker.series(&path, HistoryStream::Metrics).await?,
-            None => {
-                let mut patch = RunPatch::replacing_all(run);
-                patch.import = Change::of(run.import.clone().map(|stamp| ImportStamp {
-                    complete: false,
-                    ..stamp
-                }));
-                self.tracker
-                    .upsert_run(&path, patch, Precondition::None)
-                    .await?;
-                Vec::new()
-            }
-        };
-        let history = self
-            .tracker
-            .history_writer(&path, HistoryStream::Metrics, token)
-            .await?;
-        let staged = history.staged().to_vec();
+        if there.is_none() {
+            let mut patch = RunPatch::replacing_all(run);
+            patch.import = Change::of(run.import.clone().map(|stamp| ImportStamp {
+                complete: false,
+                ..stamp
+            }));
+            self.tracker
+                .upsert_run(&path, patch, Precondition::None)
+                .await?;
+        }
         Ok(Box::new(TrackerRunWriter {
             tracker: Arc::clone(&self.tracker),
             path,
+            token: token.to_owned(),
             is_new: there.is_none(),
-            committed,
-            written: !staged.is_empty(),
-            staged,
-            history: Mutex::new(history),
+            histories: BTreeMap::new(),
         }))
     }
 
-    async fn series(&self, path: &RunPath) -> Result<Vec<SeriesInfo>> {
-        self.tracker.series(path, HistoryStream::Metrics).await
+    async fn series(&self, path: &RunPath, stream: HistoryStream) -> Result<Vec<SeriesInfo>> {
+        self.tracker.series(path, stream).await
     }
 
     fn points(
         &self,
         path: &RunPath,
+        stream: HistoryStream,
         keys: Option<Vec<SeriesKey>>,
     ) -> BoxStream<'static, Result<PointBatch>> {
         let (tracker, path) = (Arc::clone(&self.tracker), path.clone());
         let keys: Option<BTreeSet<SeriesKey>> = keys.map(|keys| keys.into_iter().collect());
         let groups = async move {
-            let mut series = tracker.series(&path, HistoryStream::Metrics).await?;
+            let mut series = tracker.series(&path, stream).await?;
             series.retain(|s| keys.as_ref().is_none_or(|keys| keys.contains(&s.key)));
-            let scan = move |group: Vec<SeriesKey>| scan_group(&*tracker, &path, group);
+            let scan = move |group: Vec<SeriesKey>| scan_group(&*tracker, &path, stream, group);
             Ok(futures::stream::iter(groups_of(series)).flat_map(scan))
         };
         futures::stream::once(groups).try_flatten().boxed()
@@ -223,11 +219,9 @@ impl Sink for TrackerSink {
 struct TrackerRunWriter {
     tracker: Arc<dyn Tracker>,
     path: RunPath,
+    token: String,
     is_new: bool,
-    committed: Vec<SeriesInfo>,
-    staged: Vec<SeriesInfo>,
-    written: bool,
-    history: Mutex<Box<dyn HistoryWriter>>,
+    histories: BTreeMap<HistoryStream, TrackerSeriesWriter>,
 }
 
 impl fmt::Debug for TrackerRunWriter {
@@ -240,21 +234,28 @@ impl fmt::Debug for TrackerRunWriter {
 
 #[async_trait]
 impl RunWriter for TrackerRunWriter {
-    fn committed(&self) -> &[SeriesInfo] {
-        &self.committed
-    }
-
-    fn staged(&self) -> &[SeriesInfo] {
-        &self.staged
-    }
-
-    async fn points(&mut self, at: u64, batch: PointBatch) -> Result<()> {
-        self.written = true;
-        self.history.get_mut().write(at, batch).await
-    }
-
-    async fn checkpoint(&mut self) -> Result<()> {
-        self.history.get_mut().checkpoint().await
+    async fn history(&mut self, stream: HistoryStream) -> Result<&mut dyn SeriesWriter> {
+        Ok(match self.histories.entry(stream) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(new) => {
+                let committed = if self.is_new {
+                    Vec::new()
+                } else {
+                    self.tracker.series(&self.path, stream).await?
+                };
+                let history = self
+                    .tracker
+                    .history_writer(&self.path, stream, &self.token)
+                    .await?;
+                let staged = history.staged().to_vec();
+                new.insert(TrackerSeriesWriter {
+                    committed,
+                    written: !staged.is_empty(),
+                    staged,
+                    history: Mutex::new(history),
+                })
+            }
+        })
     }
 
     async fn file(&self, file: FileDraft, body: ByteStream) -> Result<FileInfo> {
@@ -262,8 +263,8 @@ impl RunWriter for TrackerRunWriter {
     }
 
     async fn commit(self: Box<Self>, run: Run) -> Result<()> {
-        if self.written {
-            self.history.into_inner().commit().await?;
+        for writer in self.histories.into_values().filter(|w| w.written) {
+            writer.history.into_inner().commit().await?;
         }
         if !self.is_new {
             let now = self.tracker.run(&self.path).await?;
@@ -281,5 +282,41 @@ impl RunWriter for TrackerRunWriter {
             .upsert_run(&self.path, patch, Precondition::None)
             .await
             .map(drop)
+    }
+}
+
+struct TrackerSeriesWriter {
+    committed: Vec<SeriesInfo>,
+    staged: Vec<SeriesInfo>,
+    /// There is something to commit.
+    written: bool,
+    history: Mutex<Box<dyn HistoryWriter>>,
+}
+
+impl fmt::Debug for TrackerSeriesWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrackerSeriesWriter")
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl SeriesWriter for TrackerSeriesWriter {
+    fn committed(&self) -> &[SeriesInfo] {
+        &self.committed
+    }
+
+    fn staged(&self) -> &[SeriesInfo] {
+        &self.staged
+    }
+
+    async fn points(&mut self, at: u64, batch: PointBatch) -> Result<()> {
+        self.written = true;
+        self.history.get_mut().write(at, batch).await
+    }
+
+    async fn checkpoint(&mut self) -> Result<()> {
+        self.history.get_mut().checkpoint().await
     }
 }

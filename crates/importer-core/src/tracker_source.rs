@@ -4,14 +4,13 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ByteStream, Change, Collection, CollectionPatch,
-    CollectionPath, Error, FileDraft, FileInfo, HistoryQuery, HistoryStream, JsonPatch, Project,
-    ProjectPatch, ProjectPath, Result, Run, RunPath, RunQuery, Tracker,
+    CollectionPath, Error, FileDraft, FileInfo, HistoryQuery, JsonPatch, Project, ProjectPatch,
+    ProjectPath, Result, Run, RunPath, RunQuery, Tracker,
 };
 
 use crate::{
-    EntryContent, Finding, Kind, PointItem, PointsQuery, RunRecord, RunRef, Selection, Source,
-    SourceArtifact, SourceCapabilities, SourceEntry, SourceFile, SourceId, SourceItem,
-    SourceProject, SourceUse,
+    EntryContent, PointItem, PointsQuery, RunRecord, RunRef, Selection, Source, SourceArtifact,
+    SourceCapabilities, SourceEntry, SourceFile, SourceId, SourceItem, SourceProject, SourceUse,
 };
 
 /// Any tracker as a source.
@@ -89,6 +88,7 @@ impl Source for TrackerSource {
             series_in_turn: true,
             exact_fingerprints: false,
             artifacts: true,
+            system: true,
         }
     }
 
@@ -136,17 +136,6 @@ impl Source for TrackerSource {
                 serde_json::json!({ "imported_from": stamp }),
             );
         }
-        let system = self
-            .tracker
-            .series(&listed.path, HistoryStream::System)
-            .await?;
-        let points: u64 = system.iter().map(|s| s.count).sum();
-        if points > 0 {
-            let reason = "system metrics of a store are not copied";
-            record
-                .findings
-                .push(Finding::lost(Kind::Points, format!("run {}", run.id), reason).times(points));
-        }
         Ok(record)
     }
 
@@ -157,13 +146,15 @@ impl Source for TrackerSource {
         };
         let tracker = Arc::clone(&self.tracker);
         let series = async move {
-            let series = tracker.series(&path, HistoryStream::Metrics).await?;
+            let series = tracker.series(&path, query.stream).await?;
+            let stream = query.stream;
             let keys = series
                 .into_iter()
                 .map(|s| s.key)
                 .filter(move |k| query.wants(k.as_str()));
             let one = move |key: tracker_model::SeriesKey| {
-                tracker.scan(&path, HistoryQuery::new().with_keys([key.as_str()]))
+                let query = HistoryQuery::new().with_stream(stream).with_keys([key]);
+                tracker.scan(&path, query)
             };
             Ok(futures::stream::iter(keys)
                 .flat_map(one)

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value as Json;
 use tracker_model::{
-    ByteStream, ContentHasher, Digests, JsonObject, PointBatch, Result, Run, RunId, SeriesHasher,
-    SeriesKey, Value,
+    ByteStream, ContentHasher, Digests, HistoryStream, JsonObject, PointBatch, Result, Run, RunId,
+    SeriesHasher, SeriesKey, Value,
 };
 
 use super::{CheckDepth, Checker, RunCheck, Verdict};
@@ -39,9 +39,12 @@ pub(super) async fn check(checker: &Checker, run: &RunRef) -> Result<RunCheck> {
     );
     here.version = there.version;
     if kinds.contains(Kind::Points) {
-        let (series, summary) = source_series(checker, run).await?;
-        here.summary.extend(summary);
-        points(checker, run, &there, &series, &mut line).await?;
+        for stream in checker.source.capabilities().streams() {
+            let (series, summary) = source_series(checker, run, stream).await?;
+            here.summary.extend(summary);
+            points(checker, run, &there, stream, &series, &mut line).await?;
+        }
+        facts_of_checksums(checker, &there, &mut line).await?;
     }
     facts(&here, &there, &mut line);
     if kinds.contains(Kind::Files) {
@@ -81,10 +84,11 @@ fn facts(here: &Run, there: &Run, line: &mut RunCheck) {
 async fn source_series(
     checker: &Checker,
     run: &RunRef,
+    stream: HistoryStream,
 ) -> Result<(BTreeMap<SeriesKey, SourceSeries>, JsonObject)> {
     let mut series: BTreeMap<SeriesKey, SeriesHasher> = BTreeMap::new();
     let mut summary = JsonObject::new();
-    let mut items = checker.source.points(run, PointsQuery::new());
+    let mut items = checker.source.points(run, PointsQuery::of(stream));
     while let Some(item) = items.try_next().await? {
         match item {
             PointItem::Batch(batch) => {
@@ -114,12 +118,13 @@ async fn points(
     checker: &Checker,
     run: &RunRef,
     there: &Run,
+    stream: HistoryStream,
     series: &BTreeMap<SeriesKey, SourceSeries>,
     line: &mut RunCheck,
 ) -> Result<()> {
     let counts: BTreeMap<SeriesKey, u64> = checker
         .sink
-        .series(&there.path)
+        .series(&there.path, stream)
         .await?
         .into_iter()
         .map(|s| (s.key, s.count))
@@ -129,36 +134,45 @@ async fn points(
         let (a, b) = (series.get(key).map(|s| s.count), counts.get(key).copied());
         if a.unwrap_or(0) != b.unwrap_or(0) {
             let text = |n: Option<u64>| n.map(|n| format!("{n} points"));
-            line.differs(format!("series {key:?}"), text(a), text(b));
+            line.differs(name(stream, key), text(a), text(b));
             other.insert(key.clone());
         }
     }
     if checker.depth == CheckDepth::Counts {
         return Ok(());
     }
-    let (mut checksums, theirs) = read_points(&*checker.sink, there).await?;
+    let (checksums, theirs) = read_points(&*checker.sink, there, stream).await?;
     for (key, sent) in series.iter().filter(|(key, _)| !other.contains(*key)) {
         if sent.count > 0 && theirs.get(key) != Some(sent) {
             if checker.depth == CheckDepth::Values {
-                first_difference(checker, run, there, key, line).await?;
+                first_difference(checker, run, there, stream, key, line).await?;
             } else {
-                line.differs(
-                    format!("series {key:?}"),
-                    Some("other points".to_owned()),
-                    None,
-                );
+                line.differs(name(stream, key), Some("other points".to_owned()), None);
             }
         }
     }
-    let files = files_of(&*checker.sink, there).await?;
-    fill_facts(
-        &mut checksums,
-        &checker.source.id().kind,
-        there,
-        files.values(),
-    );
-    line.checksums = Some(checksums);
+    match (stream, &mut line.checksums) {
+        (HistoryStream::System, Some(metrics)) => metrics.system = checksums.series,
+        _ => line.checksums = Some(checksums),
+    }
     Ok(())
+}
+
+/// Adds what is not points to the checksums, if there are any.
+async fn facts_of_checksums(checker: &Checker, there: &Run, line: &mut RunCheck) -> Result<()> {
+    if let Some(checksums) = &mut line.checksums {
+        let files = files_of(&*checker.sink, there).await?;
+        fill_facts(checksums, &checker.source.id().kind, there, files.values());
+    }
+    Ok(())
+}
+
+/// A series in a difference.
+fn name(stream: HistoryStream, key: &SeriesKey) -> String {
+    match stream {
+        HistoryStream::Metrics => format!("series {key:?}"),
+        HistoryStream::System => format!("system series {key:?}"),
+    }
 }
 
 /// A point, so that it can be compared and shown.
@@ -180,12 +194,13 @@ async fn first_difference(
     checker: &Checker,
     run: &RunRef,
     there: &Run,
+    stream: HistoryStream,
     key: &SeriesKey,
     line: &mut RunCheck,
 ) -> Result<()> {
     let only = PointsQuery {
         only: Some(BTreeSet::from([key.clone()])),
-        ..PointsQuery::default()
+        ..PointsQuery::of(stream)
     };
     let mut ours = checker
         .source
@@ -198,7 +213,9 @@ async fn first_difference(
             })
         })
         .boxed();
-    let mut theirs = checker.sink.points(&there.path, Some(vec![key.clone()]));
+    let mut theirs = checker
+        .sink
+        .points(&there.path, stream, Some(vec![key.clone()]));
     let (mut a, mut b, mut i, mut j, mut index) = (None, None, 0, 0, 0u64);
     loop {
         while a.as_ref().is_none_or(|x: &PointBatch| i >= x.len()) {
@@ -218,15 +235,11 @@ async fn first_difference(
             b.as_ref().map(|y| point(y, j)),
         );
         if x != y {
-            line.differs(format!("series {key:?}, point {index}"), x, y);
+            line.differs(format!("{}, point {index}", name(stream, key)), x, y);
             return Ok(());
         }
         if x.is_none() {
-            line.differs(
-                format!("series {key:?}"),
-                Some("other rows".to_owned()),
-                None,
-            );
+            line.differs(name(stream, key), Some("other rows".to_owned()), None);
             return Ok(());
         }
         (i, j, index) = (i + 1, j + 1, index + 1);

@@ -3,6 +3,7 @@ use std::{future::Future, sync::Arc};
 use futures::TryStreamExt;
 use tracker_model::{
     ArtifactDraft, ArtifactUse, BatchBuilder, CollectionPatch, CollectionPath, Content, FileDraft,
+    HistoryStream::{self, Metrics, System},
     ImportStamp, PointBatch, ProjectPatch, ProjectPath, Run, RunPath, RunState, SeriesHasher,
     Timestamp, UseRole, Value, bytes_of,
 };
@@ -82,9 +83,9 @@ async fn projects(sink: &dyn Sink) {
     }
 }
 
-async fn digest(sink: &dyn Sink, key: &str) -> (u64, String) {
+async fn digest(sink: &dyn Sink, stream: HistoryStream, key: &str) -> (u64, String) {
     let mut hasher = SeriesHasher::default();
-    let mut batches = sink.points(&path(), Some(vec![key.into()]));
+    let mut batches = sink.points(&path(), stream, Some(vec![key.into()]));
     while let Some(batch) = batches.try_next().await.unwrap() {
         hasher.update(&batch);
     }
@@ -110,13 +111,17 @@ async fn one_run(sink: &dyn Sink) {
         "a fresh sink is empty"
     );
     let mut writer = open(sink, &run, "f1").await;
+    let history = writer.history(Metrics).await.unwrap();
     assert!(
-        writer.committed().is_empty() && writer.staged().is_empty(),
+        history.committed().is_empty() && history.staged().is_empty(),
         "nothing is there before"
     );
-    writer.points(0, points("a", 0, 10)).await.unwrap();
-    writer.points(10, points("a", 10, 2000)).await.unwrap();
-    writer.points(0, points("b/c", 0, 1)).await.unwrap();
+    history.points(0, points("a", 0, 10)).await.unwrap();
+    let system = writer.history(System).await.unwrap();
+    system.points(0, points("a", 7, 9)).await.unwrap();
+    let history = writer.history(Metrics).await.unwrap();
+    history.points(10, points("a", 10, 2000)).await.unwrap();
+    history.points(0, points("b/c", 0, 1)).await.unwrap();
     let info = writer
         .file(FileDraft::new("dir/ü .txt"), bytes_of("hello"))
         .await
@@ -150,12 +155,17 @@ async fn one_run(sink: &dyn Sink) {
         "the run reads back as it was written"
     );
     assert_eq!(
-        digest(sink, "a").await,
+        digest(sink, Metrics, "a").await,
         expected(&points("a", 0, 2000)),
         "points read back as they were written"
     );
+    assert_eq!(
+        digest(sink, System, "a").await,
+        expected(&points("a", 7, 9)),
+        "system metrics are a history of their own"
+    );
     let mut keys = Vec::new();
-    let mut batches = sink.points(&path(), None);
+    let mut batches = sink.points(&path(), Metrics, None);
     while let Some(batch) = batches.try_next().await.unwrap() {
         keys.push(batch.key.to_string());
     }
@@ -181,11 +191,15 @@ async fn one_run(sink: &dyn Sink) {
 async fn growing_run(sink: &dyn Sink) {
     let run = whole_run();
     let mut writer = open(sink, &run, "f1").await;
-    writer.points(0, points("a", 0, 100)).await.unwrap();
+    let history = writer.history(Metrics).await.unwrap();
+    history.points(0, points("a", 0, 100)).await.unwrap();
     writer.commit(run.clone()).await.unwrap();
     let mut writer = open(sink, &run, "f2").await;
     assert_eq!(
         writer
+            .history(Metrics)
+            .await
+            .unwrap()
             .committed()
             .iter()
             .map(|s| s.count)
@@ -193,22 +207,24 @@ async fn growing_run(sink: &dyn Sink) {
         [100],
         "what is there is told"
     );
-    writer.points(100, points("a", 100, 150)).await.unwrap();
+    let history = writer.history(Metrics).await.unwrap();
+    history.points(100, points("a", 100, 150)).await.unwrap();
     writer.commit(run.clone()).await.unwrap();
     if !sink.capabilities().read_back {
         return;
     }
     assert_eq!(
-        digest(sink, "a").await,
+        digest(sink, Metrics, "a").await,
         expected(&points("a", 0, 150)),
         "new points come behind the old"
     );
     if sink.capabilities().rewrite_history {
         let mut writer = open(sink, &run, "f3").await;
-        writer.points(0, points("a", 50, 60)).await.unwrap();
+        let history = writer.history(Metrics).await.unwrap();
+        history.points(0, points("a", 50, 60)).await.unwrap();
         writer.commit(run).await.unwrap();
         assert_eq!(
-            digest(sink, "a").await,
+            digest(sink, Metrics, "a").await,
             expected(&points("a", 50, 60)),
             "a series can be written anew"
         );
@@ -218,19 +234,21 @@ async fn growing_run(sink: &dyn Sink) {
 async fn abandoned_run(sink: &dyn Sink) {
     let run = whole_run();
     let mut writer = open(sink, &run, "f1").await;
-    writer.points(0, points("a", 0, 100)).await.unwrap();
-    writer.checkpoint().await.unwrap();
-    writer.points(100, points("a", 100, 200)).await.unwrap();
+    let history = writer.history(Metrics).await.unwrap();
+    history.points(0, points("a", 0, 100)).await.unwrap();
+    history.checkpoint().await.unwrap();
+    history.points(100, points("a", 100, 200)).await.unwrap();
     drop(writer);
     let mut writer = open(sink, &run, "f1").await;
-    let staged: u64 = writer.staged().iter().map(|s| s.count).sum();
+    let history = writer.history(Metrics).await.unwrap();
+    let staged: u64 = history.staged().iter().map(|s| s.count).sum();
     assert!(
         staged == 0 || staged >= 100,
         "a checkpoint is kept whole or not at all"
     );
     let staged = i64::try_from(staged).unwrap();
     if staged < 250 {
-        writer
+        history
             .points(staged.unsigned_abs(), points("a", staged, 250))
             .await
             .unwrap();
@@ -238,7 +256,7 @@ async fn abandoned_run(sink: &dyn Sink) {
     writer.commit(run).await.unwrap();
     if sink.capabilities().read_back {
         assert_eq!(
-            digest(sink, "a").await,
+            digest(sink, Metrics, "a").await,
             expected(&points("a", 0, 250)),
             "nothing is lost and nothing is twice"
         );

@@ -5,8 +5,8 @@ use std::{
 
 use futures::{StreamExt, TryStreamExt};
 use tracker_model::{
-    ByteStream, ContentHasher, Digests, MAX_BATCH_POINTS, MemoryTracker, RunId, SeriesDigest,
-    SeriesHasher, SeriesKey, check_file_name,
+    ByteStream, ContentHasher, Digests, HistoryStream, MAX_BATCH_POINTS, MemoryTracker, RunId,
+    SeriesDigest, SeriesHasher, SeriesKey, check_file_name,
 };
 
 use crate::{
@@ -30,7 +30,9 @@ pub async fn source(source: Arc<dyn Source>) {
     listing(&*source, &selection, &projects, &runs).await;
     for run in &runs {
         record(&*source, run).await;
-        points(&*source, run).await;
+        for stream in source.capabilities().streams() {
+            points(&*source, run, stream).await;
+        }
         files(&*source, run).await;
     }
     selections(&*source, &runs).await;
@@ -197,20 +199,20 @@ async fn history(source: &dyn Source, run: &RunRef, query: PointsQuery) -> Histo
     out
 }
 
-async fn points(source: &dyn Source, run: &RunRef) {
-    let all = history(source, run, PointsQuery::new()).await;
-    let again = history(source, run, PointsQuery::new()).await;
+async fn points(source: &dyn Source, run: &RunRef, stream: HistoryStream) {
+    let all = history(source, run, PointsQuery::of(stream)).await;
+    let again = history(source, run, PointsQuery::of(stream)).await;
     assert_eq!(
         all.series, again.series,
         "reading again gives the same points"
     );
-    drop(source.points(run, PointsQuery::new()).next().await);
+    drop(source.points(run, PointsQuery::of(stream)).next().await);
     let Some(key) = all.begun.first() else {
         return;
     };
     let only = PointsQuery {
         only: Some(BTreeSet::from([key.clone()])),
-        ..PointsQuery::new()
+        ..PointsQuery::of(stream)
     };
     let mut rest = all.series.clone();
     let one = rest.remove(key).map(|one| (key.clone(), one));
@@ -221,7 +223,7 @@ async fn points(source: &dyn Source, run: &RunRef) {
     );
     let except = PointsQuery {
         except: BTreeSet::from([key.clone()]),
-        ..PointsQuery::new()
+        ..PointsQuery::of(stream)
     };
     let others = history(source, run, except).await;
     assert_eq!(others.series, rest, "all but one series are the others");

@@ -2,12 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 use tracker_model::{
-    JsonObject, PointBatch, Result, SeriesDigest, SeriesHasher, SeriesInfo, SeriesKey,
+    HistoryStream, JsonObject, PointBatch, Result, SeriesDigest, SeriesHasher, SeriesInfo,
+    SeriesKey,
 };
 
 use super::{account::Account, job::Job};
 use crate::{
-    Event, Finding, Kind, LedgerEntry, LedgerKey, PointItem, PointsQuery, RunRef, RunWriter,
+    Event, Finding, Kind, LedgerEntry, LedgerKey, PointItem, PointsQuery, RunRef, SeriesWriter,
 };
 
 /// What the source sent of a series.
@@ -70,12 +71,13 @@ pub(super) struct Resume<'a> {
     pub(super) unfinished: LedgerEntry,
 }
 
-/// Reads the points of a run and writes those that the target does not have.
+/// Reads a history of a run and writes the points that the target does not have.
 pub(super) async fn copy(
     job: &Job,
     run: &RunRef,
-    writer: &mut dyn RunWriter,
-    resume: &Resume<'_>,
+    stream: HistoryStream,
+    writer: &mut dyn SeriesWriter,
+    resume: Option<&Resume<'_>>,
 ) -> Result<Copied> {
     let mut there: BTreeMap<SeriesKey, SeriesInfo> = writer
         .committed()
@@ -88,9 +90,9 @@ pub(super) async fn copy(
         changed: !staged.is_empty(),
         ..Copied::default()
     };
-    let mut query = PointsQuery::new();
+    let mut query = PointsQuery::of(stream);
     // Series that an import which was cut off had staged whole need not be read again.
-    if let Some(left) = resume.left {
+    if let Some(left) = resume.and_then(|resume| resume.left) {
         for key in left.staged.iter().map(SeriesKey::from) {
             let info = there.get(&key).filter(|_| staged.contains(&key));
             if let Some((count, digest)) = info.and_then(|s| Some((s.count, s.digest?))) {
@@ -123,7 +125,7 @@ pub(super) async fn copy(
         let key = batch.key.clone();
         if !series.contains_key(&key) {
             let there = match there.remove(&key) {
-                Some(info) => known(job, run, info, &staged).await?,
+                Some(info) => known(job, run, stream, info, &staged).await?,
                 None => None,
             };
             series.insert(
@@ -147,7 +149,7 @@ pub(super) async fn copy(
             since = 0;
             writer.checkpoint().await?;
             // What was found in a series is told only when it is read, so it is read again.
-            if in_turn && copied.findings.is_empty() {
+            if let Some(resume) = resume.filter(|_| in_turn && copied.findings.is_empty()) {
                 let whole = series.keys().filter(|k| **k != key);
                 let staged = whole
                     .chain(copied.series.keys())
@@ -183,7 +185,7 @@ pub(super) async fn copy(
         (key, sent)
     }));
     if !other.is_empty() {
-        rewrite(job, run, writer, other, &mut copied).await?;
+        rewrite(job, run, stream, writer, other, &mut copied).await?;
     }
     Ok(copied)
 }
@@ -192,6 +194,7 @@ pub(super) async fn copy(
 async fn known(
     job: &Job,
     run: &RunRef,
+    stream: HistoryStream,
     info: SeriesInfo,
     staged: &BTreeSet<SeriesKey>,
 ) -> Result<Option<(u64, SeriesDigest)>> {
@@ -207,7 +210,7 @@ async fn known(
     }
     let path = job.target(run).await?;
     let mut hasher = SeriesHasher::default();
-    let mut batches = job.sink.points(&path, Some(vec![info.key]));
+    let mut batches = job.sink.points(&path, stream, Some(vec![info.key]));
     while let Some(batch) = batches.try_next().await? {
         hasher.update(&batch);
     }
@@ -219,7 +222,8 @@ async fn known(
 async fn rewrite(
     job: &Job,
     run: &RunRef,
-    writer: &mut dyn RunWriter,
+    stream: HistoryStream,
+    writer: &mut dyn SeriesWriter,
     keys: BTreeSet<SeriesKey>,
     copied: &mut Copied,
 ) -> Result<()> {
@@ -228,8 +232,8 @@ async fn rewrite(
     let mut points = job.source.points(
         run,
         PointsQuery {
-            only: Some(keys.clone()),
-            ..PointsQuery::default()
+            only: Some(keys),
+            ..PointsQuery::of(stream)
         },
     );
     while let Some(item) = points.try_next().await? {

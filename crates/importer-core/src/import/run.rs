@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
-use tracker_model::{Error, ErrorKind, ImportStamp, JsonObject, Result, Run, RunPath};
+use tracker_model::{
+    Error, ErrorKind, HistoryStream, ImportStamp, JsonObject, Result, Run, RunPath,
+};
 
 use super::{
     account::{Account, Told},
@@ -107,7 +109,8 @@ pub(super) async fn import(
         .open_run(&whole, there.as_ref(), &run.fingerprint)
         .await?;
 
-    let copied = if job.selection.kinds.contains(Kind::Points) {
+    let (mut sent, mut changed) = (BTreeMap::new(), false);
+    if job.selection.kinds.contains(Kind::Points) {
         let unfinished = LedgerEntry {
             target: path.to_string(),
             fingerprint: run.fingerprint.clone(),
@@ -119,13 +122,17 @@ pub(super) async fn import(
             left: (!entry.done && same).then_some(&entry),
             unfinished,
         };
-        points::copy(job, run, &mut *writer, &resume).await?
-    } else {
-        points::Copied::default()
-    };
-    copied.count(&mut account);
-    whole.summary.extend(copied.summary);
-    if job.selection.kinds.contains(Kind::Points) {
+        for stream in job.source.capabilities().streams() {
+            // System metrics are not so many that the ledger would have to know them.
+            let resume = (stream == HistoryStream::Metrics).then_some(&resume);
+            let history = writer.history(stream).await?;
+            let copied = points::copy(job, run, stream, history, resume).await?;
+            copied.count(&mut account);
+            account.found_all(copied.findings);
+            whole.summary.extend(copied.summary);
+            changed |= copied.changed;
+            sent.insert(stream, copied.series);
+        }
         account.arrived(Kind::Summary, whole.summary.len() as u64);
     }
 
@@ -141,13 +148,10 @@ pub(super) async fn import(
     copied_files.count(&mut account);
 
     let was_there = arrived;
-    let changed = copied.changed
-        || copied_files.changed
-        || there.as_ref().is_none_or(|now| !same_facts(now, &whole));
+    changed |= copied_files.changed || there.as_ref().is_none_or(|now| !same_facts(now, &whole));
     writer.commit(whole.clone()).await?;
-    let checksums = verify::run(job, &whole, &copied.series, &copied_files.files).await?;
+    let checksums = verify::run(job, &whole, &sent, &copied_files.files).await?;
 
-    account.found_all(copied.findings);
     account.found_all(copied_files.findings);
     let account = account.only(&job.selection.kinds);
     let Told { counts, findings } = account.close_as(!changed);

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt, TryStreamExt};
 use tracker_model::{
-    ContentHasher, Error, ErrorKind, FileInfo, Result, Run, SeriesHasher, SeriesKey,
+    ContentHasher, Error, ErrorKind, FileInfo, HistoryStream, Result, Run, SeriesHasher, SeriesKey,
 };
 
 use super::{SourceSeries, VerifyDepth, job::Job};
@@ -11,24 +11,35 @@ use crate::{
     checksum::{escape, key_value_checksum, lines_checksum},
 };
 
+/// What the source sent, by history.
+pub(super) type Sent = BTreeMap<HistoryStream, BTreeMap<SeriesKey, SourceSeries>>;
+
 /// Reads a run back from the target, compares it with what the source sent, and answers with the
 /// checksums of what is there; `None` where nothing was read.
 pub(super) async fn run(
     job: &Job,
     whole: &Run,
-    series: &BTreeMap<SeriesKey, SourceSeries>,
+    sent: &Sent,
     files: &BTreeMap<String, FileInfo>,
 ) -> Result<Option<Checksums>> {
     if !job.sink.capabilities().read_back {
         return Ok(None);
     }
     if job.options.verify == VerifyDepth::Counts {
-        return counts(job, whole, series, files).await.map(|()| None);
+        return counts(job, whole, sent, files).await.map(|()| None);
     }
-    let (mut checksums, theirs) = read_points(&*job.sink, whole).await?;
-    for (key, sent) in series.iter().filter(|(_, sent)| sent.count > 0) {
-        if theirs.get(key) != Some(sent) {
-            return Err(differs(whole, &format!("the points of {key:?}")));
+    let mut checksums = Checksums::default();
+    for stream in job.source.capabilities().streams() {
+        let (read, theirs) = read_points(&*job.sink, whole, stream).await?;
+        let sent = sent.get(&stream).into_iter().flatten();
+        for (key, sent) in sent.filter(|(_, sent)| sent.count > 0) {
+            if theirs.get(key) != Some(sent) {
+                return Err(differs(whole, &format!("the points of {key:?}")));
+            }
+        }
+        match stream {
+            HistoryStream::Metrics => checksums = read,
+            HistoryStream::System => checksums.system = read.series,
         }
     }
     let there = read_run(&*job.sink, whole).await?;
@@ -103,19 +114,21 @@ fn differs(run: &Run, what: &str) -> Error {
 async fn counts(
     job: &Job,
     whole: &Run,
-    series: &BTreeMap<SeriesKey, SourceSeries>,
+    sent: &Sent,
     files: &BTreeMap<String, FileInfo>,
 ) -> Result<()> {
-    let there: BTreeMap<SeriesKey, u64> = job
-        .sink
-        .series(&whole.path)
-        .await?
-        .into_iter()
-        .map(|s| (s.key, s.count))
-        .collect();
-    for (key, sent) in series {
-        if there.get(key) != Some(&sent.count) {
-            return Err(differs(whole, &format!("the number of points of {key:?}")));
+    for (stream, series) in sent {
+        let there: BTreeMap<SeriesKey, u64> = job
+            .sink
+            .series(&whole.path, *stream)
+            .await?
+            .into_iter()
+            .map(|s| (s.key, s.count))
+            .collect();
+        for (key, sent) in series {
+            if there.get(key) != Some(&sent.count) {
+                return Err(differs(whole, &format!("the number of points of {key:?}")));
+            }
         }
     }
     if files.is_empty() {
@@ -134,13 +147,14 @@ async fn read_run(sink: &dyn Sink, whole: &Run) -> Result<Run> {
         .ok_or_else(|| differs(whole, "all"))
 }
 
-/// Reads all points back, and answers with what is there of each series, too.
+/// Reads a history back, and answers with what is there of each series, too.
 pub(crate) async fn read_points(
     sink: &dyn Sink,
     run: &Run,
+    stream: HistoryStream,
 ) -> Result<(Checksums, BTreeMap<SeriesKey, SourceSeries>)> {
     let keys: Vec<SeriesKey> = sink
-        .series(&run.path)
+        .series(&run.path, stream)
         .await?
         .into_iter()
         .map(|s| s.key)
@@ -157,7 +171,7 @@ pub(crate) async fn read_points(
             series.insert(key, read);
         }
     };
-    let mut batches = sink.points(&run.path, None);
+    let mut batches = sink.points(&run.path, stream, None);
     while let Some(batch) = batches.try_next().await? {
         if current.as_ref().is_none_or(|(key, _)| *key != batch.key) {
             end(current.take());

@@ -14,8 +14,8 @@ use futures::{StreamExt, stream::BoxStream};
 use importer_core::{Result, RunWriter, Sink, SinkCapabilities};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Collection,
-    CollectionPatch, CollectionPath, FileInfo, ManifestEntry, PointBatch, Project, ProjectPatch,
-    ProjectPath, Run, RunPath, SeriesInfo, SeriesKey,
+    CollectionPatch, CollectionPath, FileInfo, HistoryStream, ManifestEntry, PointBatch, Project,
+    ProjectPatch, ProjectPath, Run, RunPath, SeriesInfo, SeriesKey,
 };
 
 #[derive(Debug)]
@@ -87,16 +87,17 @@ impl Sink for CountingSink {
         self.count("open_run").open_run(run, there, token).await
     }
 
-    async fn series(&self, path: &RunPath) -> Result<Vec<SeriesInfo>> {
-        self.count("series").series(path).await
+    async fn series(&self, path: &RunPath, stream: HistoryStream) -> Result<Vec<SeriesInfo>> {
+        self.count("series").series(path, stream).await
     }
 
     fn points(
         &self,
         path: &RunPath,
+        stream: HistoryStream,
         keys: Option<Vec<SeriesKey>>,
     ) -> BoxStream<'static, Result<PointBatch>> {
-        self.count("points").points(path, keys)
+        self.count("points").points(path, stream, keys)
     }
 
     fn files(&self, path: &RunPath) -> BoxStream<'static, Result<FileInfo>> {

@@ -11,11 +11,11 @@ use futures::TryStreamExt;
 use importer_core::{
     CheckOptions, ErrorKind, ImportOptions, Kind, KindSet, Ledger, LedgerEntry, LedgerKey,
     MemoryLedger, Namespace, ProjectMap, Receipt, Result, RunStatus, Selection, Silent, Sink,
-    Source, SourceItem, TrackerSink, VerifyDepth, check, import,
+    Source, SourceItem, TrackerSink, TrackerSource, VerifyDepth, check, import,
 };
 use tracker_model::{
-    FileInfo, HistoryQuery, ImportStamp, MemoryTracker, Run, RunQuery, SeriesHasher, Timestamp,
-    Tracker,
+    FileInfo, HistoryQuery, HistoryStream, ImportStamp, MemoryTracker, Run, RunQuery, SeriesHasher,
+    Timestamp, Tracker,
 };
 
 use crate::{
@@ -98,19 +98,17 @@ impl Bench {
             let path = run.path.clone();
             run.version = 0;
             let mut series = Vec::new();
-            for info in self
-                .tracker
-                .series(&path, Default::default())
-                .await
-                .unwrap()
-            {
-                let mut hasher = SeriesHasher::default();
-                let query = HistoryQuery::new().with_keys([info.key.as_str()]);
-                let mut batches = self.tracker.scan(&path, query);
-                while let Some(batch) = batches.try_next().await.unwrap() {
-                    hasher.update(&batch);
+            for stream in [HistoryStream::Metrics, HistoryStream::System] {
+                for info in self.tracker.series(&path, stream).await.unwrap() {
+                    let mut hasher = SeriesHasher::default();
+                    let query = HistoryQuery::new().with_stream(stream);
+                    let query = query.with_keys([info.key.as_str()]);
+                    let mut batches = self.tracker.scan(&path, query);
+                    while let Some(batch) = batches.try_next().await.unwrap() {
+                        hasher.update(&batch);
+                    }
+                    series.push((stream, info, hasher.digest().to_string()));
                 }
-                series.push((info, hasher.digest().to_string()));
             }
             let files: Vec<FileInfo> = self.tracker.files(&path).try_collect().await.unwrap();
             // As text: a last value that is NaN is equal to itself.
@@ -163,6 +161,65 @@ async fn a_repeat_reads_and_writes_nothing() {
         first.totals.get(Kind::Points).source()
     );
     assert_eq!(bench.contents().await, before);
+}
+
+#[tokio::test]
+async fn system_metrics_go_from_store_to_store() {
+    let mut with_system = run("r", 5);
+    let values: Vec<f64> = (0..100).map(f64::from).collect();
+    with_system.system = BTreeMap::from([
+        ("loss".to_owned(), values[..3].to_vec()),
+        ("gpu.0".to_owned(), values),
+    ]);
+    let first = Bench::new(Script::of(vec![with_system]));
+    first.import().await;
+    let copy: Arc<dyn Tracker> = Arc::new(MemoryTracker::new());
+    let ledger: Arc<dyn Ledger> = Arc::new(MemoryLedger::new());
+    let sink: Arc<dyn Sink> = Arc::new(TrackerSink::new(Arc::clone(&copy)));
+    let source = Arc::new(TrackerSource::new(Arc::clone(&first.tracker)));
+    let receipt = import(
+        source.clone(),
+        sink.clone(),
+        ledger.clone(),
+        Selection::new(),
+        ImportOptions::default(),
+        Arc::new(Silent),
+    );
+    let receipt = receipt.await.unwrap();
+    assert_eq!(receipt.losses, []);
+    assert_eq!(receipt.totals.get(Kind::Points).identical, 5 + 3 + 100);
+    let checksums = receipt.runs[0].checksums.as_ref().unwrap();
+    assert_eq!(checksums.points, 5);
+    let counts: Vec<_> = checksums.system.values().map(|s| s.n).collect();
+    assert_eq!(counts, [100, 3]);
+    let path = "local/p/r".parse().unwrap();
+    let there = copy.series(&path, HistoryStream::System).await.unwrap();
+    let keys: Vec<_> = there.iter().map(|s| (s.key.as_str(), s.count)).collect();
+    assert_eq!(keys, [("gpu.0", 100), ("loss", 3)]);
+
+    let differences = || async {
+        let report = check(
+            source.clone(),
+            sink.clone(),
+            ledger.clone(),
+            Selection::new(),
+            CheckOptions::default(),
+            Arc::new(Silent),
+        );
+        let report = report.await.unwrap();
+        let all = report.runs.into_iter().flat_map(|run| run.differences);
+        all.map(|d| d.what).collect::<Vec<_>>()
+    };
+    assert_eq!(differences().await, [""; 0]);
+    let mut writer = copy
+        .history_writer(&path, HistoryStream::System, "other")
+        .await
+        .unwrap();
+    for batch in batches("loss", &[7.0, 8.0, 9.0], 10) {
+        writer.write(0, batch).await.unwrap();
+    }
+    writer.commit().await.unwrap();
+    assert_eq!(differences().await, ["system series \"loss\""]);
 }
 
 #[tokio::test]
@@ -426,7 +483,7 @@ async fn the_target_is_asked_once_for_what_many_versions_need() {
         Arc::new(Silent),
     );
     assert!(report.await.unwrap().is_same());
-    assert_eq!(sink.calls()["points"], 1, "a history is read once");
+    assert_eq!(sink.calls()["points"], 2, "each history is read once");
 }
 
 #[tokio::test]
@@ -599,10 +656,11 @@ async fn a_cut_off_import_into_another_place_is_not_resumed() {
         .await
         .unwrap();
     let values: Vec<f64> = (0..10).map(f64::from).collect();
+    let history = writer.history(HistoryStream::Metrics).await.unwrap();
     for batch in batches("loss", &values, 10) {
-        writer.points(0, batch).await.unwrap();
+        history.points(0, batch).await.unwrap();
     }
-    writer.checkpoint().await.unwrap();
+    history.checkpoint().await.unwrap();
     drop(writer);
     let receipt = bench.import().await;
     assert_eq!(receipt.totals.get(Kind::Points).identical, 100);

@@ -18,8 +18,9 @@ use importer_core::{
 };
 use serde_json::json;
 use tracker_model::{
-    ArtifactDraft, BatchBuilder, ByteStream, CollectionPatch, EntityName, FileDraft, PointBatch,
-    ProjectName, ProjectPatch, Run, RunId, RunPath, RunState, Timestamp, UseRole, Value, bytes_of,
+    ArtifactDraft, BatchBuilder, ByteStream, CollectionPatch, EntityName, FileDraft, HistoryStream,
+    PointBatch, ProjectName, ProjectPatch, Run, RunId, RunPath, RunState, Timestamp, UseRole,
+    Value, bytes_of,
 };
 
 pub(crate) const T0: i64 = 1_700_000_000_000;
@@ -31,6 +32,8 @@ pub(crate) struct ScriptRun {
     pub(crate) running: bool,
     pub(crate) deleted: bool,
     pub(crate) series: BTreeMap<String, Vec<f64>>,
+    /// The system metrics.
+    pub(crate) system: BTreeMap<String, Vec<f64>>,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     /// Added to the fingerprint, to show a change that nothing else shows.
     pub(crate) salt: u64,
@@ -116,6 +119,12 @@ impl Script {
                 run.series.insert(format!("k{k}/λ"), points);
             }
             run.series.retain(|_, points| !points.is_empty());
+            if i % 3 == 1 {
+                // A key of both histories, and one of its own.
+                let values: Vec<f64> = (0..90).map(f64::from).collect();
+                run.system.insert("k0/λ".into(), values[..40].to_vec());
+                run.system.insert("gpu.0".into(), values);
+            }
             for f in 0..i % 3 {
                 run.files.insert(
                     format!("dir {f}/ü%20#?.bin"),
@@ -223,6 +232,7 @@ impl Source for ScriptSource {
         let mut can = SourceCapabilities::default();
         can.series_in_turn = true;
         can.artifacts = true;
+        can.system = true;
         can
     }
 
@@ -322,6 +332,13 @@ impl Source for ScriptSource {
     fn points(&self, run: &RunRef, query: PointsQuery) -> BoxStream<'static, Result<PointItem>> {
         let script = self.find(&run.id);
         let mut out = Vec::new();
+        if query.stream == HistoryStream::System {
+            for (key, values) in script.system.iter().filter(|(k, _)| query.wants(k)) {
+                let batches = batches(key, values, self.script.batch);
+                out.extend(batches.into_iter().map(PointItem::Batch));
+            }
+            return items(out);
+        }
         for (key, values) in script.series.iter().filter(|(k, _)| query.wants(k)) {
             out.extend(
                 batches(key, values, self.script.batch)
