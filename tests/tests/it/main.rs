@@ -2,6 +2,7 @@
 
 mod crash;
 mod database;
+mod embedded_sink;
 mod faults;
 mod interop;
 mod scale;
