@@ -34,6 +34,7 @@ mod projects;
 mod runs;
 mod samples;
 mod support;
+mod sweeps;
 
 use std::{future::Future, sync::Arc};
 
@@ -48,6 +49,7 @@ pub use names::names;
 pub use projects::projects;
 pub use runs::runs;
 pub use samples::samples;
+pub use sweeps::sweeps;
 
 use crate::Tracker;
 
@@ -66,6 +68,7 @@ where
     files(&factory).await;
     artifacts(&factory).await;
     lineage(&factory).await;
+    sweeps(&factory).await;
     names(&factory).await;
     concurrency(&factory).await;
 }
@@ -85,7 +88,7 @@ macro_rules! tracker_conformance {
     ($factory:expr) => {
         $crate::tracker_conformance!(
             @parts $factory;
-            projects runs history_bulk history_append history_rows samples files artifacts lineage names concurrency
+            projects runs history_bulk history_append history_rows samples files artifacts lineage sweeps names concurrency
         );
     };
     (@parts $factory:expr; $($part:ident)*) => {

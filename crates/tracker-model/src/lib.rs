@@ -27,6 +27,7 @@ mod history;
 mod memory;
 mod names;
 mod run;
+mod sweep;
 mod time;
 mod tracker;
 
@@ -44,13 +45,14 @@ pub use history::{
     split_rows,
 };
 pub use memory::MemoryTracker;
-pub use names::{EntityName, ProjectName, ProjectPath, RunId, RunPath};
+pub use names::{EntityName, ProjectName, ProjectPath, RunId, RunPath, SweepId, SweepPath};
 pub use run::{
     Change, DatasetInput, Git, ImportStamp, JsonObject, JsonPatch, Precondition, Project,
     ProjectPatch, Run, RunOrder, RunPatch, RunQuery, RunState,
 };
+pub use sweep::{Goal, Sweep, SweepPatch, SweepState};
 pub use time::Timestamp;
 pub use tracker::{
     ArtifactContents, ArtifactStore, ArtifactWriter, Capabilities, FileStore, HistoryStore,
-    HistoryWriter, Lineage, ProjectStore, RunStore, Tracker,
+    HistoryWriter, Lineage, ProjectStore, RunStore, SweepStore, Tracker,
 };

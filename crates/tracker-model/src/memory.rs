@@ -5,6 +5,7 @@ mod history;
 mod lineage;
 mod projects;
 mod runs;
+mod sweeps;
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +16,10 @@ use std::{
 use futures::{StreamExt, stream::BoxStream};
 
 use self::{artifacts::CollectionEntry, contents::Contents, runs::RunEntry};
-use crate::{Capabilities, CollectionPath, Error, Project, ProjectPath, Result, RunPath, Tracker};
+use crate::{
+    Capabilities, CollectionPath, Error, Project, ProjectPath, Result, RunPath, Sweep, SweepPath,
+    Tracker,
+};
 
 /// A tracker in memory, for tests and small tools. It can do everything. Clones share what they
 /// keep, which is gone with the last of them.
@@ -29,6 +33,7 @@ struct State {
     projects: BTreeMap<ProjectPath, Project>,
     collections: BTreeMap<CollectionPath, CollectionEntry>,
     runs: BTreeMap<RunPath, RunEntry>,
+    sweeps: BTreeMap<SweepPath, Sweep>,
     contents: Contents,
 }
 

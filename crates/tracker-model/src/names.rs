@@ -115,6 +115,11 @@ name!(
     RunId, "run id"
 );
 
+name!(
+    /// The identity of a sweep inside its project.
+    SweepId, "sweep id"
+);
+
 /// `entity/project`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -129,6 +134,15 @@ impl ProjectPath {
     /// The address of a project.
     pub fn new(entity: EntityName, project: ProjectName) -> Self {
         Self { entity, project }
+    }
+
+    /// The address of a sweep in it.
+    pub fn sweep(&self, sweep: SweepId) -> SweepPath {
+        SweepPath {
+            entity: self.entity.clone(),
+            project: self.project.clone(),
+            sweep,
+        }
     }
 
     /// The address of a run in it.
@@ -169,6 +183,25 @@ impl RunPath {
     }
 }
 
+/// `entity/project/sweep`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SweepPath {
+    /// The owner.
+    pub entity: EntityName,
+    /// The project.
+    pub project: ProjectName,
+    /// The sweep.
+    pub sweep: SweepId,
+}
+
+impl SweepPath {
+    /// The project that the sweep is in.
+    pub fn project_path(&self) -> ProjectPath {
+        ProjectPath::new(self.entity.clone(), self.project.clone())
+    }
+}
+
 macro_rules! text_form {
     ($type:ident) => {
         impl fmt::Debug for $type {
@@ -193,6 +226,7 @@ macro_rules! text_form {
 }
 text_form!(ProjectPath);
 text_form!(RunPath);
+text_form!(SweepPath);
 
 impl fmt::Display for ProjectPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -203,6 +237,28 @@ impl fmt::Display for ProjectPath {
 impl fmt::Display for RunPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.entity, self.project, self.run)
+    }
+}
+
+impl fmt::Display for SweepPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.entity, self.project, self.sweep)
+    }
+}
+
+impl FromStr for SweepPath {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        match s.split('/').collect::<Vec<_>>()[..] {
+            [entity, project, sweep] => Ok(ProjectPath::new(
+                EntityName::new(entity)?,
+                ProjectName::new(project)?,
+            )
+            .sweep(SweepId::new(sweep)?)),
+            _ => Err(Error::invalid(format!(
+                "{s:?} is not a sweep: it needs the form ENTITY/PROJECT/SWEEP"
+            ))),
+        }
     }
 }
 

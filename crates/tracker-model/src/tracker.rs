@@ -10,7 +10,8 @@ use crate::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ByteStream, Collection, CollectionPatch,
     CollectionPath, Content, EntityName, FileDraft, FileInfo, HistoryQuery, HistoryStream,
     ManifestEntry, PointBatch, Precondition, Project, ProjectPatch, ProjectPath, Result, Run,
-    RunPatch, RunPath, RunQuery, SampleQuery, SeriesInfo, ValueKinds, VersionPatch, VersionRef,
+    RunPatch, RunPath, RunQuery, SampleQuery, SeriesInfo, Sweep, SweepPatch, SweepPath, ValueKinds,
+    VersionPatch, VersionRef,
 };
 
 /// What a tracker can do. Ask this, rather than trying and failing.
@@ -355,12 +356,45 @@ pub trait Lineage: Display + Debug + Send + Sync + 'static {
     ) -> BoxStream<'static, Result<ArtifactUse>>;
 }
 
+/// The sweeps of a tracker. Implementor's contract.
+#[async_trait]
+pub trait SweepStore: Display + Debug + Send + Sync + 'static {
+    /// Creates the sweep (and its project) if there is none, makes the change in one step, and
+    /// answers what is there now. Durable when it answers.
+    async fn upsert_sweep(&self, path: &SweepPath, patch: SweepPatch) -> Result<Sweep>;
+
+    /// One sweep.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn sweep(&self, path: &SweepPath) -> Result<Sweep>;
+
+    /// The sweeps of a project, newest first, then by id.
+    ///
+    /// # Errors
+    /// `NotFound` without the project.
+    fn sweeps(&self, project: &ProjectPath) -> BoxStream<'static, Result<Sweep>>;
+
+    /// Deletes the sweep. Its runs stay, and go on naming it.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn delete_sweep(&self, path: &SweepPath) -> Result<()>;
+}
+
 /// A place where runs are kept: the sum of its parts.
 ///
 /// Implementations are shared behind an `Arc`; every method may be called from many tasks at once,
 /// and every future and stream may be dropped at any point without harm.
 pub trait Tracker:
-    ProjectStore + RunStore + HistoryStore + FileStore + ArtifactStore + ArtifactContents + Lineage
+    ProjectStore
+    + RunStore
+    + HistoryStore
+    + FileStore
+    + ArtifactStore
+    + ArtifactContents
+    + Lineage
+    + SweepStore
 {
     /// What this tracker can do.
     fn capabilities(&self) -> Capabilities;

@@ -18,6 +18,7 @@ pub(crate) mod runs;
 mod schema;
 pub(crate) mod segments;
 pub(crate) mod sweep;
+pub(crate) mod sweeps;
 pub(crate) mod tail;
 mod writer;
 

@@ -9,6 +9,7 @@ mod lineage;
 mod pages;
 mod projects;
 mod runs;
+mod sweeps;
 
 pub use fsck::{FsckEvent, FsckOptions, FsckReport, Problem, ProblemKind};
 pub use gc::{GcOptions, GcReport};

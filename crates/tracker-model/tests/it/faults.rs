@@ -39,6 +39,7 @@ mod noticed {
     noticed!(files: NamesMadeLegal NamesInLowerCase RangesIgnored BrokenBodiesKept);
     noticed!(artifacts: SecretlyModest IndicesIgnored SourceKeysIgnored AliasesInDrafts RangesIgnored);
     noticed!(lineage: UsesTwice StepsOfUsesLost);
+    noticed!(sweeps: SweepsInDisorder SweepTextsLost SweepsOfAllProjects);
     noticed!(names: RunIdsInLowerCase);
     noticed!(concurrency: LostUpdates VersionUnchecked);
 }

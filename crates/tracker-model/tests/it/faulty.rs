@@ -4,15 +4,16 @@ use std::{fmt, ops::Range};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream, stream::BoxStream};
 use tracker_model::{
     ArtifactContents, ArtifactDraft, ArtifactStore, ArtifactUse, ArtifactVersion, ArtifactWriter,
-    BatchBuilder, ByteStream, Capabilities, Collection, CollectionPatch, CollectionPath, Content,
-    EntityName, Error, ErrorKind, FileDraft, FileInfo, FileStore, HistoryQuery, HistoryStore,
-    HistoryStream, HistoryWriter, JsonPatch, Lineage, ManifestEntry, MemoryTracker, PointBatch,
-    Precondition, Project, ProjectPatch, ProjectPath, ProjectStore, Result, Run, RunPatch, RunPath,
-    RunQuery, RunStore, SampleQuery, SeriesInfo, SeriesKey, Timestamp, Tracker, ValueKind, Values,
-    VersionPatch, VersionRef, bytes_of, group_rows, rows_of, split_rows,
+    BatchBuilder, ByteStream, Capabilities, Change, Collection, CollectionPatch, CollectionPath,
+    Content, EntityName, Error, ErrorKind, FileDraft, FileInfo, FileStore, HistoryQuery,
+    HistoryStore, HistoryStream, HistoryWriter, JsonPatch, Lineage, ManifestEntry, MemoryTracker,
+    PointBatch, Precondition, Project, ProjectPatch, ProjectPath, ProjectStore, Result, Run,
+    RunPatch, RunPath, RunQuery, RunStore, SampleQuery, SeriesInfo, SeriesKey, Sweep, SweepPatch,
+    SweepPath, SweepStore, Timestamp, Tracker, ValueKind, Values, VersionPatch, VersionRef,
+    bytes_of, group_rows, rows_of, split_rows,
 };
 
 /// What a careless implementor may do.
@@ -51,6 +52,9 @@ pub(crate) enum Fault {
     AliasesInDrafts,
     UsesTwice,
     StepsOfUsesLost,
+    SweepsInDisorder,
+    SweepTextsLost,
+    SweepsOfAllProjects,
     RunIdsInLowerCase,
     /// No fault: it can do little, and says so.
     Modest,
@@ -601,5 +605,45 @@ impl Lineage for FaultyTracker {
         index: u64,
     ) -> BoxStream<'static, Result<ArtifactUse>> {
         self.inner.uses_of_version(path, index)
+    }
+}
+
+#[async_trait]
+impl SweepStore for FaultyTracker {
+    async fn upsert_sweep(&self, path: &SweepPath, mut patch: SweepPatch) -> Result<Sweep> {
+        if self.is(Fault::SweepTextsLost) {
+            patch.config_text = Change::Keep;
+        }
+        self.inner.upsert_sweep(path, patch).await
+    }
+
+    async fn sweep(&self, path: &SweepPath) -> Result<Sweep> {
+        self.inner.sweep(path).await
+    }
+
+    fn sweeps(&self, project: &ProjectPath) -> BoxStream<'static, Result<Sweep>> {
+        match self.fault {
+            Fault::SweepsInDisorder => {
+                let newest_last = |mut sweeps: Vec<Sweep>| {
+                    sweeps.reverse();
+                    stream::iter(sweeps).map(Ok)
+                };
+                let sweeps = self.inner.sweeps(project).try_collect::<Vec<_>>();
+                sweeps.map_ok(newest_last).try_flatten_stream().boxed()
+            }
+            Fault::SweepsOfAllProjects => {
+                let inner = self.inner.clone();
+                let sweeps = self.inner.projects(None);
+                sweeps
+                    .map_ok(move |project| inner.sweeps(&project.path))
+                    .try_flatten()
+                    .boxed()
+            }
+            _ => self.inner.sweeps(project),
+        }
+    }
+
+    async fn delete_sweep(&self, path: &SweepPath) -> Result<()> {
+        self.inner.delete_sweep(path).await
     }
 }
