@@ -37,6 +37,8 @@ pub struct Capabilities {
     pub stored_content: bool,
     /// [`ArtifactDraft::index`] is obeyed.
     pub version_indices: bool,
+    /// It keeps sweeps. Otherwise it has none, and to make one is `Unsupported`.
+    pub sweeps: bool,
 }
 
 impl Capabilities {
@@ -51,6 +53,7 @@ impl Capabilities {
             series_digests: true,
             stored_content: true,
             version_indices: true,
+            sweeps: true,
         }
     }
 }
@@ -361,6 +364,9 @@ pub trait Lineage: Display + Debug + Send + Sync + 'static {
 pub trait SweepStore: Display + Debug + Send + Sync + 'static {
     /// Creates the sweep (and its project) if there is none, makes the change in one step, and
     /// answers what is there now. Durable when it answers.
+    ///
+    /// # Errors
+    /// `Unsupported` without [`Capabilities::sweeps`].
     async fn upsert_sweep(&self, path: &SweepPath, patch: SweepPatch) -> Result<Sweep>;
 
     /// One sweep.

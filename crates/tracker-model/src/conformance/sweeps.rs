@@ -34,6 +34,13 @@ where
         ErrorKind::NotFound
     );
 
+    if !tracker.capabilities().sweeps {
+        assert_eq!(
+            kind(tracker.upsert_sweep(&one, created(0)).await),
+            ErrorKind::Unsupported
+        );
+        return;
+    }
     let config = serde_json::json!({
         "method": "grid", "metric": { "name": "a.b", "goal": "maximize" },
         "parameters": { "lr": { "values": [1, 0.1, null] } }, "run_cap": i64::MAX,

@@ -39,7 +39,7 @@ mod noticed {
     noticed!(files: NamesMadeLegal NamesInLowerCase RangesIgnored BrokenBodiesKept);
     noticed!(artifacts: SecretlyModest IndicesIgnored SourceKeysIgnored AliasesInDrafts RangesIgnored);
     noticed!(lineage: UsesTwice StepsOfUsesLost);
-    noticed!(sweeps: SweepsInDisorder SweepTextsLost SweepsOfAllProjects);
+    noticed!(sweeps: SweepsInDisorder SweepTextsLost SweepsOfAllProjects SecretlyModest);
     noticed!(names: RunIdsInLowerCase);
     noticed!(concurrency: LostUpdates VersionUnchecked);
 }

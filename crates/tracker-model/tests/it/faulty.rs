@@ -611,6 +611,9 @@ impl Lineage for FaultyTracker {
 #[async_trait]
 impl SweepStore for FaultyTracker {
     async fn upsert_sweep(&self, path: &SweepPath, mut patch: SweepPatch) -> Result<Sweep> {
+        if self.modest() {
+            return Err(Error::new(ErrorKind::Unsupported, "keep a sweep"));
+        }
         if self.is(Fault::SweepTextsLost) {
             patch.config_text = Change::Keep;
         }
