@@ -1,0 +1,94 @@
+//! Ways into documents.
+
+use crate::{Kind, Node, Path, path::index_of};
+
+/// A path made ready to be followed.
+#[derive(Debug)]
+pub(super) struct Route {
+    steps: Vec<Step>,
+}
+
+#[derive(Debug)]
+struct Step {
+    /// The keys that go on from here and how many steps each takes, longest first.
+    keys: Vec<(String, usize)>,
+    /// The element of an array that the part names.
+    index: Option<usize>,
+}
+
+impl Route {
+    pub(super) fn new(path: &Path) -> Self {
+        let parts = path.parts().iter().enumerate();
+        let steps = parts.map(|(at, part)| Step {
+            keys: path.keys_at(at),
+            index: index_of(part),
+        });
+        Self {
+            steps: steps.collect(),
+        }
+    }
+
+    /// Whether some candidate passes; see [`super::Source::any`].
+    pub(super) fn any<'a, N: Node<'a>>(
+        &self,
+        root: N,
+        unwind: bool,
+        passes: &mut impl FnMut(Option<N>) -> bool,
+    ) -> bool {
+        // An array as document is one with the keys 0, 1, …: an element of `$elemMatch`.
+        if let (Kind::Array, Some((step, rest))) = (root.kind(), self.steps.split_first()) {
+            return match step.index.and_then(|index| root.item(index)) {
+                Some(item) => walk(item, rest, false, unwind, passes),
+                None => passes(None),
+            };
+        }
+        walk(root, &self.steps, false, unwind, passes)
+    }
+}
+
+/// Goes on from a node. `by_index`: it was reached as an element that a number names. The depth is
+/// that of the path.
+fn walk<'a, N: Node<'a>>(
+    node: N,
+    steps: &[Step],
+    by_index: bool,
+    unwind: bool,
+    passes: &mut impl FnMut(Option<N>) -> bool,
+) -> bool {
+    let kind = node.kind();
+    let Some((step, rest)) = steps.split_first() else {
+        return passes(Some(node))
+            || (unwind
+                && !by_index
+                && matches!(kind, Kind::Array)
+                && node.items().any(|item| passes(Some(item))));
+    };
+    match kind {
+        Kind::Object => {
+            let mut found = false;
+            for (key, taken) in &step.keys {
+                if let Some(child) = node.get(key) {
+                    found = true;
+                    let rest = steps.get(*taken..).unwrap_or_default();
+                    if walk(child, rest, false, unwind, passes) {
+                        return true;
+                    }
+                }
+            }
+            !found && passes(None)
+        }
+        Kind::Array => {
+            let objects = node
+                .items()
+                .filter(|item| matches!(item.kind(), Kind::Object));
+            for item in objects {
+                if walk(item, steps, false, unwind, passes) {
+                    return true;
+                }
+            }
+            let named = step.index.and_then(|index| node.item(index));
+            named.is_some_and(|item| walk(item, rest, true, unwind, passes))
+        }
+        _ => !by_index && passes(None),
+    }
+}
