@@ -128,8 +128,13 @@ pub(crate) fn parts_of(uri: &str) -> (String, PathBuf) {
 
 /// A folder of MLflow's making: its parents may be symbolic links, it may not lead elsewhere.
 pub(crate) fn folder(path: &Path, tail: &[&str]) -> Result<Option<Place>> {
+    folder_below(path, tail, Path::new(""))
+}
+
+/// [`folder`] where the path is known to lead through no symbolic links up to `above`.
+pub(crate) fn folder_below(path: &Path, tail: &[&str], above: &Path) -> Result<Option<Place>> {
     let ours = |found: &LocalFolder| found.path().ends_with(tail.iter().collect::<PathBuf>());
-    Ok(LocalFolder::open(path)?.map(|found| {
+    Ok(LocalFolder::open_below(path, above)?.map(|found| {
         if ours(&found) {
             Place::Folder(found)
         } else {

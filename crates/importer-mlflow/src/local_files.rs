@@ -4,7 +4,7 @@
 use std::{
     any::Any,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -118,12 +118,39 @@ pub(crate) enum Met {
     Finding(Finding),
 }
 
+/// Whether every part of a path below a folder is itself a folder, not a link to one.
+fn is_plain_below(path: &Path, above: &Path) -> bool {
+    let Ok(below) = path.strip_prefix(above) else {
+        return false;
+    };
+    let mut at = above.to_owned();
+    below.components().all(|part| {
+        at.push(part);
+        matches!(part, Component::Normal(_))
+            && fs::symlink_metadata(&at).is_ok_and(|meta| meta.is_dir())
+    })
+}
+
 impl LocalFolder {
     /// The folder, or `None` if there is none.
     ///
     /// # Errors
     /// Those of the file system.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
+        Self::open_below(path, Path::new(""))
+    }
+
+    /// [`LocalFolder::open`] where the path is known to lead through no symbolic links up to
+    /// `above`: those parts need not be looked at.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(crate) fn open_below(path: &Path, above: &Path) -> Result<Option<Self>> {
+        if path.is_absolute() && !above.as_os_str().is_empty() && is_plain_below(path, above) {
+            return Ok(Some(Self {
+                path: path.to_owned(),
+            }));
+        }
         match fs::canonicalize(path) {
             Ok(path) if path.is_dir() => Ok(Some(Self { path })),
             Ok(_) => Ok(None),

@@ -100,6 +100,28 @@ impl SqliteLedger {
         connection.execute_batch("COMMIT")
     }
 
+    /// Looks something up. One row by its key is read sooner than another thread is woken, and
+    /// readers do not wait for writers: only where the connection is in use another thread does it.
+    async fn look_up<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let mut work = Some(work);
+        let done = self
+            .connection
+            .try_lock()
+            .ok()
+            .and_then(|connection| Some(work.take()?(&connection)));
+        match (done, work) {
+            (Some(result), _) => result.map_err(|e| failed(&self.path, &e)),
+            (None, Some(work)) => self.with(work).await,
+            (None, None) => Err(Error::new(
+                ErrorKind::Unexpected,
+                format!("use the ledger {}: nothing was done", self.path.display()),
+            )),
+        }
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -156,7 +178,7 @@ impl Ledger for SqliteLedger {
     async fn project(&self, source: &SourceId, id: &str) -> Result<Option<ProjectPath>> {
         let (source, id) = (source.to_string(), id.to_owned());
         let target: Option<String> = self
-            .with(move |c| {
+            .look_up(move |c| {
                 c.prepare_cached("SELECT target FROM projects WHERE source = ? AND id = ?")?
                     .query_row(params![source, id], |r| r.get(0))
                     .optional()
@@ -190,7 +212,7 @@ impl Ledger for SqliteLedger {
         let (kind, id) = id_of(key);
         let (source, id) = (source.to_string(), id.to_owned());
         let text: Option<String> = self
-            .with(move |c| {
+            .look_up(move |c| {
                 c.prepare_cached(
                     "SELECT entry FROM entries WHERE source = ? AND kind = ? AND id = ?",
                 )?

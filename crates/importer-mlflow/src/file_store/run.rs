@@ -16,7 +16,7 @@ use super::{
     values::{Budget, read_values, why},
 };
 use crate::{
-    artifact_place::{Place, folder, parts_of},
+    artifact_place::{Place, folder_below, parts_of},
     local_files::{read_small, sorted_entries},
     mapping::{RawDatasetInput, RawModelOutput, RawRun, rule},
 };
@@ -276,7 +276,7 @@ impl Store {
         experiment: &str,
     ) -> Result<Place> {
         let Some(uri) = uri.filter(|uri| !uri.is_empty()) else {
-            return Ok(folder(own, tail)?.unwrap_or(Place::Empty));
+            return Ok(folder_below(own, tail, &self.root)?.unwrap_or(Place::Empty));
         };
         let (scheme, path) = parts_of(uri);
         let here: PathBuf = std::iter::once(experiment)
@@ -285,7 +285,7 @@ impl Store {
         if !matches!(scheme.as_str(), "" | "file") || !path.ends_with(here) {
             return self.places.resolve(uri, tail);
         }
-        if let Some(found) = folder(own, tail)? {
+        if let Some(found) = folder_below(own, tail, &self.root)? {
             return Ok(found);
         }
         Ok(match self.places.resolve(uri, tail)? {
