@@ -1,0 +1,85 @@
+use std::{fmt, sync::Arc};
+
+use futures::{StreamExt, stream::BoxStream};
+use tracker_model::{EntityName, Project, ProjectPath, Result, RunPath, Tracker};
+
+use crate::{Run, address};
+
+/// A tracker, and the entity that addresses without one are in. Clones are cheap.
+///
+/// Source: `wandb.Api()`. Nothing is cached: every call asks the tracker, and a [`Run`] is what was
+/// there when it was read, until [`Run::reload`].
+#[derive(Clone)]
+pub struct Api {
+    tracker: Arc<dyn Tracker>,
+    entity: EntityName,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("tracker", &format_args!("{}", self.tracker))
+            .field("entity", &self.entity)
+            .finish()
+    }
+}
+
+impl Api {
+    /// Over a tracker; the default entity is `local`, where imports go.
+    pub fn new(tracker: Arc<dyn Tracker>) -> Self {
+        Self {
+            tracker,
+            entity: EntityName::legalised("local"),
+        }
+    }
+
+    /// With another default entity.
+    #[must_use]
+    pub fn with_entity(mut self, entity: EntityName) -> Self {
+        self.entity = entity;
+        self
+    }
+
+    /// The entity that addresses without one are in.
+    pub fn default_entity(&self) -> &EntityName {
+        &self.entity
+    }
+
+    /// What the handles work on.
+    pub fn tracker(&self) -> &Arc<dyn Tracker> {
+        &self.tracker
+    }
+
+    /// The address of a project: `ENTITY/PROJECT`, `PROJECT`, or that of its page.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is none.
+    pub fn project_path(&self, text: &str) -> Result<ProjectPath> {
+        address::project(text, &self.entity)
+    }
+
+    /// The address of a run: `ENTITY/PROJECT/RUN`, `PROJECT/RUN`, or that of its page.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is none.
+    pub fn run_path(&self, text: &str) -> Result<RunPath> {
+        address::run(text, &self.entity)
+    }
+
+    /// The run at an address as of [`Api::run_path`].
+    ///
+    /// # Errors
+    /// `InvalidInput` if the text is no address; `NotFound`.
+    pub async fn run(&self, path: &str) -> Result<Run> {
+        let path = self.run_path(path)?;
+        let record = self.tracker.run(&path).await?;
+        Ok(Run::new(Arc::clone(&self.tracker), record))
+    }
+
+    /// The projects of an entity, by name; those of the default entity without one.
+    pub fn projects(&self, entity: Option<&EntityName>) -> BoxStream<'static, Result<Project>> {
+        self.tracker
+            .projects(Some(entity.unwrap_or(&self.entity)))
+            .boxed()
+    }
+}

@@ -1,0 +1,29 @@
+//! Handles on what a tracker keeps: what `wandb.Api()` is in Python, over any
+//! [`Tracker`](tracker_model::Tracker).
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! use std::sync::Arc;
+//! use tracker_client::{Api, RunEdit};
+//! use tracker_model::MemoryTracker;
+//!
+//! # let tracker = Arc::new(MemoryTracker::new());
+//! # use tracker_model::RunStore;
+//! # tracker.upsert_run(&"local/vision/run1".parse()?, Default::default(), Default::default()).await?;
+//! let api = Api::new(tracker);
+//! let mut run = api.run("vision/run1").await?;
+//! run.edit(RunEdit::new().summary("accuracy", 0.9).add_tag("checked")).await?;
+//! assert_eq!(run.summary()["accuracy"], 0.9);
+//! # Ok::<(), tracker_model::Error>(()) }).unwrap();
+//! ```
+
+mod address;
+mod api;
+mod edit;
+mod file;
+mod run;
+
+pub use api::Api;
+pub use edit::RunEdit;
+pub use file::File;
+pub use run::Run;

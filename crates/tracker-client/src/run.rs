@@ -1,0 +1,177 @@
+use std::{fmt, path::Path, sync::Arc};
+
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use tracker_model::{
+    ByteStream, Error, FileDraft, HistoryStream, JsonObject, Result, RunPath, RunState, SeriesInfo,
+    Timestamp, Tracker,
+};
+
+use crate::{File, RunEdit, file};
+
+/// A run as it was read, and a way to the rest of it.
+///
+/// Source: `wandb.apis.public.Run`.
+#[derive(Clone)]
+pub struct Run {
+    tracker: Arc<dyn Tracker>,
+    record: tracker_model::Run,
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("path", self.path())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Run {
+    pub(crate) fn new(tracker: Arc<dyn Tracker>, record: tracker_model::Run) -> Self {
+        Self { tracker, record }
+    }
+
+    /// All that was read.
+    pub fn record(&self) -> &tracker_model::Run {
+        &self.record
+    }
+
+    /// The address.
+    pub fn path(&self) -> &RunPath {
+        &self.record.path
+    }
+
+    /// The identity inside the project.
+    pub fn id(&self) -> &str {
+        self.record.path.run.as_str()
+    }
+
+    /// The display name, or the id where there is none.
+    pub fn name(&self) -> &str {
+        self.record.name.as_deref().unwrap_or_else(|| self.id())
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> RunState {
+        self.record.state
+    }
+
+    /// When the tracker first heard of it.
+    pub fn created_at(&self) -> Timestamp {
+        self.record.created_at
+    }
+
+    /// The hyperparameters.
+    pub fn config(&self) -> &JsonObject {
+        &self.record.config
+    }
+
+    /// The results.
+    pub fn summary(&self) -> &JsonObject {
+        &self.record.summary
+    }
+
+    /// Labels.
+    pub fn tags(&self) -> &[String] {
+        &self.record.tags
+    }
+
+    /// Free text, Markdown.
+    pub fn notes(&self) -> Option<&str> {
+        self.record.notes.as_deref()
+    }
+
+    /// The commit of the code, a hash.
+    pub fn commit(&self) -> Option<&str> {
+        self.record.git.as_ref()?.commit.as_deref()
+    }
+
+    /// The program with its arguments.
+    pub fn command(&self) -> Option<Vec<&str>> {
+        let program = self.record.program.as_deref()?;
+        let args = self.record.args.iter().map(String::as_str);
+        Some(std::iter::once(program).chain(args).collect())
+    }
+
+    /// Reads the run anew.
+    ///
+    /// # Errors
+    /// `NotFound` if it is gone.
+    pub async fn reload(&mut self) -> Result<()> {
+        self.record = self.tracker.run(&self.record.path).await?;
+        Ok(())
+    }
+
+    /// Changes the run where it is kept, and here.
+    ///
+    /// # Errors
+    /// Those of [`RunEdit::preview`]; `NotFound` if the run is gone.
+    pub async fn edit(&mut self, edit: RunEdit) -> Result<()> {
+        self.record = edit.make(&*self.tracker, &self.record.path).await?;
+        Ok(())
+    }
+
+    /// Deletes the run with its history, its files and its part in the lineage, for good.
+    ///
+    /// # Errors
+    /// `NotFound` if it is gone.
+    pub async fn delete(self) -> Result<()> {
+        self.tracker.delete_run(&self.record.path).await
+    }
+
+    /// The series of one of its histories, by key.
+    ///
+    /// # Errors
+    /// `NotFound` if the run is gone.
+    pub async fn series(&self, stream: HistoryStream) -> Result<Vec<SeriesInfo>> {
+        self.tracker.series(&self.record.path, stream).await
+    }
+
+    /// Its files, by name.
+    pub fn files(&self) -> BoxStream<'static, Result<File>> {
+        let (tracker, path) = (Arc::clone(&self.tracker), self.record.path.clone());
+        self.tracker
+            .files(&self.record.path)
+            .map_ok(move |info| File::new(Arc::clone(&tracker), path.clone(), info))
+            .boxed()
+    }
+
+    /// One of its files.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn file(&self, name: &str) -> Result<File> {
+        let mut files = self.files();
+        while let Some(file) = files.try_next().await? {
+            if file.name() == name {
+                return Ok(file);
+            }
+        }
+        Err(Error::not_found(format_args!(
+            "file {name:?} of run {}",
+            self.record.path
+        )))
+    }
+
+    /// Puts a file of this machine into the run, under its path below `root`, or under its own name
+    /// without one. A file with that name is replaced.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the file is not below the root or has no legal name; those of reading and
+    /// of the tracker.
+    pub async fn upload_file(&self, path: &Path, root: Option<&Path>) -> Result<File> {
+        let name = file::name_below(path, root)?;
+        let (draft, body) = file::of_disk(path, name).await?;
+        self.put_file(draft, body).await
+    }
+
+    /// Puts bytes into the run as a file. A file with that name is replaced.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the name is not legal; those of the body and of the tracker.
+    pub async fn put_file(&self, draft: FileDraft, body: ByteStream) -> Result<File> {
+        let path = &self.record.path;
+        let info = self.tracker.put_file(path, draft, body).await?;
+        Ok(File::new(Arc::clone(&self.tracker), path.clone(), info))
+    }
+}

@@ -1,0 +1,123 @@
+use serde_json::{Value as Json, json};
+use tracker_client::{Api, RunEdit};
+use tracker_model::{ErrorKind, RunState, RunStore};
+
+use super::{object, with_run};
+
+#[tokio::test]
+async fn what_is_not_named_stays() {
+    let (tracker, mut run) = with_run().await;
+    let before = run.record().clone();
+    let edit = RunEdit::new()
+        .config("lr", 0.2)
+        .config_at(["opt", "beta"], json!([3]))
+        .config_at(["new", "inner"], true)
+        .summary("x.y", Json::Null)
+        .rename_summary(["acc"], ["accuracy"])
+        .remove_config(["a.b"])
+        .notes(Some("why".to_owned()))
+        .add_tag("new")
+        .add_tag("old")
+        .state(RunState::Failed);
+    run.edit(edit).await.unwrap();
+    let now = tracker.run(run.path()).await.unwrap();
+    assert_eq!(*run.record(), now, "the handle has what is there");
+    let mut wanted = before;
+    wanted.config = object(
+        json!({ "lr": 0.2, "opt": { "name": "adam", "beta": [3] }, "new": { "inner": true } }),
+    );
+    wanted.summary = object(json!({ "loss": 0.5, "accuracy": 0.9, "x.y": null }));
+    wanted.notes = Some("why".to_owned());
+    wanted.tags = vec!["old".to_owned(), "new".to_owned()];
+    wanted.state = RunState::Failed;
+    wanted.version += 1;
+    assert_eq!(now, wanted);
+}
+
+#[tokio::test]
+async fn an_edit_that_changes_nothing_writes_nothing() {
+    let (tracker, mut run) = with_run().await;
+    let version = run.record().version;
+    let edit = RunEdit::new().config("lr", 0.1).add_tag("old");
+    run.edit(edit).await.unwrap();
+    run.edit(RunEdit::new()).await.unwrap();
+    assert_eq!(tracker.run(run.path()).await.unwrap().version, version);
+}
+
+#[tokio::test]
+async fn all_of_an_edit_or_nothing() {
+    let (tracker, mut run) = with_run().await;
+    let before = run.record().clone();
+    let cases = [
+        (RunEdit::new().remove_summary(["none"]), ErrorKind::NotFound),
+        (
+            RunEdit::new().rename_config(["none"], ["lr"]),
+            ErrorKind::NotFound,
+        ),
+        (
+            RunEdit::new().rename_summary(["loss"], ["acc"]),
+            ErrorKind::AlreadyExists,
+        ),
+        (
+            RunEdit::new().config_at(["lr", "inner"], 1),
+            ErrorKind::InvalidInput,
+        ),
+        (
+            RunEdit::new().remove_config(["opt", "none", "x"]),
+            ErrorKind::NotFound,
+        ),
+        (
+            RunEdit::new().config_at(Vec::<String>::new(), 1),
+            ErrorKind::InvalidInput,
+        ),
+    ];
+    for (edit, kind) in cases {
+        assert_eq!(
+            run.edit(edit.clone()).await.unwrap_err().kind(),
+            kind,
+            "{edit:?}"
+        );
+    }
+    let partly = RunEdit::new().config("lr", 7).remove_summary(["none"]);
+    assert!(run.edit(partly).await.is_err());
+    assert_eq!(tracker.run(run.path()).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn editors_of_different_keys_lose_nothing() {
+    let (tracker, _) = with_run().await;
+    let api = Api::new(tracker);
+    let tasks: Vec<_> = (0..20)
+        .map(|i| {
+            let api = api.clone();
+            tokio::spawn(async move {
+                // Read before the others write.
+                let mut run = api.run("vision/run1").await.unwrap();
+                tokio::task::yield_now().await;
+                let edit = RunEdit::new()
+                    .config_at(["shared", &format!("k{i}")], i)
+                    .add_tag(format!("t{i}"));
+                run.edit(edit).await.unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let run = api.run("vision/run1").await.unwrap();
+    assert_eq!(run.config()["shared"].as_object().unwrap().len(), 20);
+    assert_eq!(run.tags().len(), 21);
+}
+
+#[tokio::test]
+async fn a_deleted_run_is_gone() {
+    let (tracker, mut run) = with_run().await;
+    let path = run.path().clone();
+    run.clone().delete().await.unwrap();
+    assert_eq!(
+        tracker.run(&path).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    let late = run.edit(RunEdit::new().config("lr", 1)).await;
+    assert_eq!(late.unwrap_err().kind(), ErrorKind::NotFound);
+}

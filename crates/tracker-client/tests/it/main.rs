@@ -1,0 +1,40 @@
+//! The handles over a tracker in memory.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod editing;
+mod files;
+mod reading;
+
+use std::sync::Arc;
+
+use serde_json::{Value as Json, json};
+use tracker_client::{Api, Run};
+use tracker_model::{
+    JsonObject, JsonPatch, MemoryTracker, Precondition, RunPatch, RunState, RunStore,
+};
+
+fn object(json: Json) -> JsonObject {
+    json.as_object().cloned().unwrap()
+}
+
+/// A tracker with the run `local/vision/run1`.
+async fn with_run() -> (Arc<MemoryTracker>, Run) {
+    let tracker = Arc::new(MemoryTracker::new());
+    let config = object(json!({ "lr": 0.1, "opt": { "name": "adam", "beta": [1, 2] }, "a.b": 1 }));
+    let summary = object(json!({ "loss": 0.5, "acc": 0.9 }));
+    let mut patch = RunPatch::new()
+        .with_state(RunState::Finished)
+        .with_name("first")
+        .with_tags(vec!["old".to_owned()])
+        .with_config(JsonPatch::Replace(config))
+        .with_summary(JsonPatch::Replace(summary));
+    patch.args = Some(vec!["--fast".to_owned()]);
+    patch.program = tracker_model::Change::Set("train.py".to_owned());
+    let path = "local/vision/run1".parse().unwrap();
+    tracker
+        .upsert_run(&path, patch, Precondition::None)
+        .await
+        .unwrap();
+    let run = Api::new(tracker.clone()).run("vision/run1").await.unwrap();
+    (tracker, run)
+}
