@@ -98,6 +98,8 @@ pub enum ErrorKind {
     SectionNeedsKey,
     /// A vocabulary does not accept the value.
     InvalidValue,
+    /// What a vocabulary has its own name for.
+    Custom(&'static str),
 }
 
 impl ErrorKind {
@@ -151,6 +153,7 @@ impl ErrorKind {
             Self::UnknownField => "unknown_field",
             Self::SectionNeedsKey => "section_needs_key",
             Self::InvalidValue => "invalid_value",
+            Self::Custom(name) => name,
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Path {
     parts: Vec<String>,
     /// From this part on, several parts may be one key that holds dots.
     joined_from: Option<usize>,
+    /// It was built from a text that is no path.
+    unread: bool,
 }
 
 impl Path {
@@ -37,6 +39,7 @@ impl Path {
         Self {
             parts: parts.into_iter().map(Into::into).collect(),
             joined_from: None,
+            unread: false,
         }
     }
 
@@ -80,6 +83,9 @@ impl Path {
 
     /// Whether the path can be used.
     pub(crate) fn check(&self) -> Result<(), FilterError> {
+        if self.unread {
+            self.parts.join(".").parse::<Self>()?;
+        }
         let fault = if self.parts.is_empty() {
             Some((ErrorKind::EmptyFieldName, "a field name is empty"))
         } else if self.parts.len() > MAX_PARTS {
@@ -153,6 +159,7 @@ impl FromStr for Path {
         let path = Self {
             parts,
             joined_from: None,
+            unread: false,
         };
         path.check()?;
         Ok(path)
@@ -180,7 +187,10 @@ pub(crate) fn bracket(text: &str) -> Option<(String, &str)> {
 /// used.
 impl From<&str> for Path {
     fn from(text: &str) -> Self {
-        text.parse().unwrap_or_else(|_| Self::split(text))
+        text.parse().unwrap_or_else(|_| Self {
+            unread: true,
+            ..Self::split(text)
+        })
     }
 }
 

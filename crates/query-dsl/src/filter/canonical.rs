@@ -58,29 +58,35 @@ fn single(mut flat: Vec<Filter>, group: impl FnOnce(Vec<Filter>) -> Filter) -> F
     }
 }
 
-/// Adds to a conjunction; to what is there of the same field, if the operators differ.
+/// Adds to a conjunction: each condition to the first that is there of the same field and lacks its
+/// operator.
 fn add(filter: Filter, flat: &mut Vec<Filter>) {
     let Filter::Field(field) = filter else {
         flat.push(filter);
         return;
     };
-    let same = flat.iter_mut().find_map(|other| match other {
-        Filter::Field(other) if other.path == field.path => {
-            let clash = field.conditions.iter().any(|new| {
-                let operator = new.test.operator();
+    for condition in field.conditions {
+        let operator = condition.test.operator();
+        let free = flat.iter_mut().find_map(|other| match other {
+            Filter::Field(other) if other.path == field.path => {
                 let mut known = other.conditions.iter();
-                known.any(|old| old.test.operator() == operator)
-            });
-            (!clash).then_some(other)
+                known
+                    .all(|old| old.test.operator() != operator)
+                    .then_some(other)
+            }
+            _ => None,
+        });
+        match free {
+            Some(other) => {
+                other.conditions.push(condition);
+                sort(&mut other.conditions);
+            }
+            None => flat.push(Filter::Field(FieldFilter {
+                path: field.path.clone(),
+                conditions: vec![condition],
+                place: field.place.clone(),
+            })),
         }
-        _ => None,
-    });
-    match same {
-        Some(other) => {
-            other.conditions.extend(field.conditions);
-            sort(&mut other.conditions);
-        }
-        None => flat.push(Filter::Field(field)),
     }
 }
 

@@ -4,7 +4,7 @@ use query_dsl::{Filter, FilterError};
 
 use crate::data::{Line, lines};
 
-fn check(line: &Line, error: Result<(), FilterError>) -> Option<String> {
+pub(crate) fn check(line: &Line, error: Result<(), FilterError>) -> Option<String> {
     let id = line.id();
     let Err(error) = error else {
         return Some(format!("{id}: accepted"));

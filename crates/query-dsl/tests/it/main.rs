@@ -1,6 +1,15 @@
 //! Tests of the crate from outside.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 mod corpus;
 mod data;
+mod database;
 mod invalid;
+mod limits;
+mod properties;
+mod pushed;
+mod random;
+mod reference;
+mod short;
 mod sort;
+mod vocabulary;
