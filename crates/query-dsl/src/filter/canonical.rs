@@ -5,7 +5,7 @@ use super::{Condition, ElemMatch, FieldFilter, Filter, Test};
 impl Filter {
     /// The same filter in its canonical form: nested `$and` and `$or` are flattened, one of one is
     /// unwrapped, what is asked of one field is together where each operator occurs once, and in
-    /// the order of [`Operator`].
+    /// the order of [`crate::Operator`].
     ///
     /// [`Filter::to_json`] writes this form, and reading that gives it again.
     #[must_use]
@@ -19,6 +19,8 @@ impl Filter {
                         other => add(other, &mut flat),
                     }
                 }
+                // In front, a comment would make `$elemMatch` take the rest for operators.
+                flat.sort_by_key(|one| matches!(one, Self::Comment(_)));
                 single(flat, Self::And)
             }
             Self::Or(any) => {
@@ -149,6 +151,13 @@ fn sorted(conditions: &[Condition]) -> Vec<Condition> {
 fn elem_match(inner: &ElemMatch) -> ElemMatch {
     match inner {
         ElemMatch::Value(conditions) => ElemMatch::Value(sorted(conditions)),
-        ElemMatch::Object(filter) => ElemMatch::Object(Box::new(filter.canonical())),
+        ElemMatch::Object(filter) => {
+            let filter = match filter.canonical() {
+                // Alone, it would be taken for an operator of the element.
+                comment @ Filter::Comment(_) => Filter::And(vec![comment]),
+                other => other,
+            };
+            ElemMatch::Object(Box::new(filter))
+        }
     }
 }

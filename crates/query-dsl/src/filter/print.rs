@@ -162,6 +162,15 @@ fn regular_expression(pattern: &Pattern, out: &mut String) {
 fn elem_match(element: &ElemMatch, out: &mut String) {
     match element {
         ElemMatch::Value(conditions) => expression(conditions, out),
-        ElemMatch::Object(inner) => filter(inner, out),
+        ElemMatch::Object(inner) => match &**inner {
+            Filter::And(all) if matches!(all.as_slice(), [Filter::Comment(_)]) => {
+                out.push('{');
+                write::string(AND, out);
+                out.push(':');
+                write::list(all, out, filter);
+                out.push('}');
+            }
+            inner => filter(inner, out),
+        },
     }
 }

@@ -148,6 +148,10 @@ fn element(inner: &ElemMatch, depth: usize) -> Result<Check> {
             let message = "an element is tested by one operator twice";
             return Err(FilterError::new(ErrorKind::DuplicateKey, message));
         }
+        ElemMatch::Value(conditions) if conditions.is_empty() => {
+            let message = "an element is tested by no operator";
+            return Err(FilterError::new(ErrorKind::EmptyExpression, message));
+        }
         ElemMatch::Value(conditions) => Element::Value(checks(conditions, depth)?),
         ElemMatch::Object(filter) => Element::Object(plan(filter, depth)?),
     };

@@ -156,6 +156,8 @@ fn built_filters_are_checked_when_compiled() {
         compiled(Filter::field("a..b").eq(1)),
         ErrorKind::EmptyPathPart
     );
+    let untested = Filter::field("a").elem_value([]);
+    assert_eq!(compiled(untested), ErrorKind::EmptyExpression);
     let twice = Filter::field("a").elem_value([Test::Gt(1.into()), Test::Gt(2.into())]);
     assert_eq!(compiled(twice), ErrorKind::DuplicateKey);
 }
@@ -187,6 +189,10 @@ fn built_filters_say_what_json_says() {
             .and(Filter::field("a").gt(2))
             .and(Filter::field("a").lt(9)),
         r#"{"$and":[{"a":{"$gt":1,"$lt":9}},{"a":{"$gt":2}}]}"#,
+    );
+    check(
+        Filter::field("a").elem_match(Filter::Comment("x".into())),
+        r#"{"a":{"$elemMatch":{"$and":[{"$comment":"x"}]}}}"#,
     );
     check(
         Filter::field("s").contains("a.b"),

@@ -38,7 +38,7 @@ fn without_joined_keys(filter: &Filter) -> Filter {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn the_fast_evaluator_agrees_with_the_slow_one(
