@@ -106,20 +106,10 @@ impl SqliteLedger {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let mut work = Some(work);
-        let done = self
-            .connection
-            .try_lock()
-            .ok()
-            .and_then(|connection| Some(work.take()?(&connection)));
-        match (done, work) {
-            (Some(result), _) => result.map_err(|e| failed(&self.path, &e)),
-            (None, Some(work)) => self.with(work).await,
-            (None, None) => Err(Error::new(
-                ErrorKind::Unexpected,
-                format!("use the ledger {}: nothing was done", self.path.display()),
-            )),
+        if let Ok(connection) = self.connection.try_lock() {
+            return work(&connection).map_err(|e| failed(&self.path, &e));
         }
+        self.with(work).await
     }
 
     async fn with<T: Send + 'static>(
