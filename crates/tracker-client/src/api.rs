@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use futures::{StreamExt, stream::BoxStream};
+use futures::stream::BoxStream;
 use tracker_model::{EntityName, Project, ProjectPath, Result, RunPath, Tracker};
 
 use crate::{Run, address};
@@ -78,8 +78,6 @@ impl Api {
 
     /// The projects of an entity, by name; those of the default entity without one.
     pub fn projects(&self, entity: Option<&EntityName>) -> BoxStream<'static, Result<Project>> {
-        self.tracker
-            .projects(Some(entity.unwrap_or(&self.entity)))
-            .boxed()
+        self.tracker.projects(Some(entity.unwrap_or(&self.entity)))
     }
 }

@@ -1,8 +1,7 @@
 use serde_json::Value as Json;
-use tracker_model::ErrorKind;
 use tracker_model::{
-    Change, Error, JsonObject, JsonPatch, Precondition, Result, Run, RunPatch, RunPath, RunState,
-    Tracker,
+    Change, Error, ErrorKind, JsonObject, JsonPatch, Precondition, Result, Run, RunPatch, RunPath,
+    RunState, Tracker,
 };
 
 /// How often an edit begins anew when somebody else changes the run at the same moment.
