@@ -78,9 +78,13 @@ fn in_snapshot<T>(
 ) -> Outcome<T> {
     connection.prepare_cached("BEGIN")?.execute([])?;
     let answer = job(connection);
-    // Where it does not end, the connection is not used again.
-    connection.prepare_cached("COMMIT")?.execute([])?;
-    answer
+    // Where it does not end, the connection is not used again; what the job said comes first.
+    let ended = connection
+        .prepare_cached("COMMIT")
+        .and_then(|mut commit| commit.execute([]));
+    let answer = answer?;
+    ended?;
+    Ok(answer)
 }
 
 impl Pool {
