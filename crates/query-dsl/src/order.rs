@@ -213,6 +213,7 @@ fn walk<'a, N: Node<'a>>(node: N, path: &Path, at: usize, by_index: bool, found:
         }
         return items.for_each(|item| found.add(Candidate::Node(item)));
     };
+    let optional = path.optional_part() == Some(at);
     match node.kind() {
         Kind::Object => {
             let mut there = false;
@@ -222,10 +223,13 @@ fn walk<'a, N: Node<'a>>(node: N, path: &Path, at: usize, by_index: bool, found:
                     walk(child, path, at + taken, false, found);
                 }
             }
-            if !there {
-                found.add(Candidate::Null);
+            match (there, optional) {
+                (true, _) => {}
+                (false, true) => walk(node, path, at + 1, by_index, found),
+                (false, false) => found.add(Candidate::Null),
             }
         }
+        _ if optional => walk(node, path, at + 1, by_index, found),
         Kind::Array => {
             if let Some(item) = index_of(part).and_then(|index| node.item(index)) {
                 return walk(item, path, at + 1, true, found);

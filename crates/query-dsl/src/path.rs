@@ -29,6 +29,8 @@ pub struct Path {
     parts: Vec<String>,
     /// From this part on, several parts may be one key that holds dots.
     joined_from: Option<usize>,
+    /// This part may be left out.
+    optional: Option<usize>,
     /// It was built from a text that is no path.
     unread: bool,
 }
@@ -39,6 +41,7 @@ impl Path {
         Self {
             parts: parts.into_iter().map(Into::into).collect(),
             joined_from: None,
+            optional: None,
             unread: false,
         }
     }
@@ -65,6 +68,35 @@ impl Path {
     /// See [`Path::with_joined_keys`].
     pub fn joined_from(&self) -> Option<usize> {
         self.joined_from
+    }
+
+    /// Lets the part at `index` be left out: an object that has the key is entered as always; from
+    /// anything else (an object without the key, a scalar, an array, null) the path goes on with the
+    /// next part, as if this one were not written. Where nothing is reached, nothing is found. One
+    /// part at most is such, and never the first, which says where in the document to begin; any
+    /// other `index` marks none.
+    ///
+    /// With [`Path::with_joined_keys`], the key is any that begins with this part, and keys that
+    /// begin before it hold it.
+    ///
+    /// ```
+    /// use query_dsl::{Filter, Path, Value};
+    ///
+    /// let path = Path::new(["config", "lr", "value"]).with_optional_part(2);
+    /// let matcher = Filter::field(path).eq(0.1).compile()?;
+    /// assert!(matcher.matches(&Value::parse_json(r#"{"config": {"lr": 0.1}}"#)?));
+    /// assert!(matcher.matches(&Value::parse_json(r#"{"config": {"lr": {"value": 0.1}}}"#)?));
+    /// # Ok::<(), query_dsl::FilterError>(())
+    /// ```
+    #[must_use]
+    pub fn with_optional_part(mut self, index: usize) -> Self {
+        self.optional = (1..self.parts.len()).contains(&index).then_some(index);
+        self
+    }
+
+    /// See [`Path::with_optional_part`].
+    pub fn optional_part(&self) -> Option<usize> {
+        self.optional
     }
 
     /// The ways on from the part at `index`: a key and how many parts it takes, longest first.
@@ -159,6 +191,7 @@ impl FromStr for Path {
         let path = Self {
             parts,
             joined_from: None,
+            optional: None,
             unread: false,
         };
         path.check()?;

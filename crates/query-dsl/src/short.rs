@@ -493,7 +493,7 @@ fn literal(word: String) -> Value {
 }
 
 /// A date, with or without a time of day and a zone.
-fn date(word: &str) -> Option<i64> {
+pub(crate) fn date(word: &str) -> Option<i64> {
     if !word.get(..5)?.ends_with('-') {
         return None;
     }

@@ -99,13 +99,18 @@ impl Dialect for SqliteDialect {
                 0 => walk.object(&site, 0),
                 taken => walk.node(&site, taken, false),
             }
-        } else if column.taken == path.parts().len() {
+        } else if column.taken == path.parts().len() || ends_optionally(path, column.taken) {
             test::value(&writer, test, &Operand::Column(column.sql, column.kind))
         } else {
             None
         };
         translation(found)
     }
+}
+
+/// Whether what remains of a path at a scalar is a part that is left out there.
+fn ends_optionally(path: &Path, taken: usize) -> bool {
+    taken + 1 == path.parts().len() && path.optional_part() == Some(taken)
 }
 
 /// A condition, and whether it is exact.
@@ -218,6 +223,9 @@ impl Walk<'_> {
         let Some(part) = self.path.parts().get(at) else {
             return self.leaf(site, by_index);
         };
+        if self.path.optional_part() == Some(at) {
+            return self.optional(site, at, by_index);
+        }
         let object = self.object(site, at)?;
         let element = self.writer.alias();
         let inner = self.object(&Site::root(&format!("{element}.value")), at)?;
@@ -258,6 +266,29 @@ impl Walk<'_> {
         sql.params = array.params;
         sql.params.extend(object.sql.params);
         Some(Answer { sql, exact })
+    }
+
+    /// As [`Walk::node`], at a part that is followed where the keys are there, and else skipped.
+    fn optional(&self, site: &Site, at: usize, by_index: bool) -> Option<Answer> {
+        let keys = self.path.keys_at(at);
+        let there: Option<Vec<_>> = keys
+            .iter()
+            .map(|(key, _)| Some(format!("{} IS NOT NULL", site.key(key)?.kind())))
+            .collect();
+        let followed = self.object(site, at)?;
+        let skipped = self.node(site, at + 1, by_index)?;
+        let mut sql = Fragment::new(format!(
+            "(CASE WHEN {} THEN {} ELSE {} END)",
+            there?.join(" OR "),
+            followed.sql.sql,
+            skipped.sql.sql
+        ));
+        sql.params = followed.sql.params;
+        sql.params.extend(skipped.sql.params);
+        Some(Answer {
+            sql,
+            exact: followed.exact && skipped.exact,
+        })
     }
 
     /// As [`Walk::node`], at an object; at whatever has no keys, the field is missing.

@@ -40,6 +40,12 @@ pub enum Value {
 }
 
 impl Value {
+    /// The instant that a text names: an RFC 3339 time, a date (its midnight), or a time without a
+    /// zone (UTC).
+    pub fn parse_date(text: &str) -> Option<Self> {
+        crate::short::date(text).map(Self::Date)
+    }
+
     /// Reads a value from JSON text, with Extended JSON for what JSON lacks.
     ///
     /// ```

@@ -14,6 +14,8 @@ struct Step {
     keys: Vec<(String, usize)>,
     /// The element of an array that the part names.
     index: Option<usize>,
+    /// It is skipped where it leads nowhere.
+    optional: bool,
 }
 
 impl Route {
@@ -22,6 +24,7 @@ impl Route {
         let steps = parts.map(|(at, part)| Step {
             keys: path.keys_at(at),
             index: index_of(part),
+            optional: path.optional_part() == Some(at),
         });
         Self {
             steps: steps.collect(),
@@ -75,8 +78,13 @@ fn walk<'a, N: Node<'a>>(
                     }
                 }
             }
-            !found && passes(None)
+            match (found, step.optional) {
+                (true, _) => false,
+                (false, true) => walk(node, rest, by_index, unwind, passes),
+                (false, false) => passes(None),
+            }
         }
+        _ if step.optional => walk(node, rest, by_index, unwind, passes),
         Kind::Array => {
             let objects = node
                 .items()

@@ -6,6 +6,7 @@ mod data;
 mod database;
 mod invalid;
 mod limits;
+mod optional;
 mod properties;
 mod pushed;
 mod random;

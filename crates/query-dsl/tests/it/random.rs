@@ -71,13 +71,17 @@ pub(crate) fn document() -> impl Strategy<Value = Value> {
 }
 
 pub(crate) fn path() -> impl Strategy<Value = Path> {
-    (vec(key(), 1..4), proptest::bool::weighted(0.2)).prop_map(|(parts, joined)| {
-        let path = Path::new(parts);
-        if joined {
-            path.with_joined_keys(0)
-        } else {
-            path
+    let joined = prop_oneof![4 => Just(None), 1 => (0..2_usize).prop_map(Some)];
+    let optional = prop_oneof![3 => Just(None), 1 => (1..4_usize).prop_map(Some)];
+    (vec(key(), 1..5), joined, optional).prop_map(|(parts, joined, optional)| {
+        let mut path = Path::new(parts);
+        if let Some(first) = joined {
+            path = path.with_joined_keys(first);
         }
+        if let Some(index) = optional {
+            path = path.with_optional_part(index);
+        }
+        path
     })
 }
 

@@ -42,6 +42,7 @@ fn walk(v: &Value, path: &Path, at: usize, via_index: bool, unwind: bool, out: &
         }
         return;
     }
+    let optional = path.optional_part() == Some(at);
     match v {
         Value::Object(entries) => {
             let longest = if path.joined_from().is_some_and(|first| at >= first) {
@@ -56,10 +57,13 @@ fn walk(v: &Value, path: &Path, at: usize, via_index: bool, unwind: bool, out: &
                     walk(child, path, end, false, unwind, out);
                 }
             }
-            if missing {
+            if missing && optional {
+                walk(v, path, at + 1, via_index, unwind, out);
+            } else if missing {
                 out.push(None);
             }
         }
+        _ if optional => walk(v, path, at + 1, via_index, unwind, out),
         Value::Array(items) => {
             for item in items {
                 if let Value::Object(_) = item {
