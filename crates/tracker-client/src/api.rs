@@ -73,7 +73,7 @@ impl Api {
     pub async fn run(&self, path: &str) -> Result<Run> {
         let path = self.run_path(path)?;
         let record = self.tracker.run(&path).await?;
-        Ok(Run::new(Arc::clone(&self.tracker), record))
+        Ok(Run::new(self.clone(), record))
     }
 
     /// The projects of an entity, by name; those of the default entity without one.

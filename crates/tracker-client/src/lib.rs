@@ -21,9 +21,12 @@ mod address;
 mod api;
 mod edit;
 mod file;
+mod history;
 mod run;
+mod sampler;
 
 pub use api::Api;
 pub use edit::RunEdit;
 pub use file::File;
+pub use history::{History, HistoryRequest, Join, ScanRequest};
 pub use run::Run;

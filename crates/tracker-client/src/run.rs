@@ -6,14 +6,14 @@ use tracker_model::{
     Timestamp, Tracker,
 };
 
-use crate::{File, RunEdit, file};
+use crate::{Api, File, RunEdit, file};
 
 /// A run as it was read, and a way to the rest of it.
 ///
 /// Source: `wandb.apis.public.Run`.
 #[derive(Clone)]
 pub struct Run {
-    tracker: Arc<dyn Tracker>,
+    api: Api,
     record: tracker_model::Run,
 }
 
@@ -27,8 +27,12 @@ impl fmt::Debug for Run {
 }
 
 impl Run {
-    pub(crate) fn new(tracker: Arc<dyn Tracker>, record: tracker_model::Run) -> Self {
-        Self { tracker, record }
+    pub(crate) fn new(api: Api, record: tracker_model::Run) -> Self {
+        Self { api, record }
+    }
+
+    pub(crate) fn tracker(&self) -> &Arc<dyn Tracker> {
+        self.api.tracker()
     }
 
     /// All that was read.
@@ -98,7 +102,7 @@ impl Run {
     /// # Errors
     /// `NotFound` if it is gone.
     pub async fn reload(&mut self) -> Result<()> {
-        self.record = self.tracker.run(&self.record.path).await?;
+        self.record = self.tracker().run(&self.record.path).await?;
         Ok(())
     }
 
@@ -107,7 +111,7 @@ impl Run {
     /// # Errors
     /// Those of [`RunEdit::preview`]; `NotFound` if the run is gone.
     pub async fn edit(&mut self, edit: RunEdit) -> Result<()> {
-        self.record = edit.make(&*self.tracker, &self.record.path).await?;
+        self.record = edit.make(&**self.tracker(), &self.record.path).await?;
         Ok(())
     }
 
@@ -116,7 +120,7 @@ impl Run {
     /// # Errors
     /// `NotFound` if it is gone.
     pub async fn delete(self) -> Result<()> {
-        self.tracker.delete_run(&self.record.path).await
+        self.tracker().delete_run(&self.record.path).await
     }
 
     /// The series of one of its histories, by key.
@@ -124,13 +128,13 @@ impl Run {
     /// # Errors
     /// `NotFound` if the run is gone.
     pub async fn series(&self, stream: HistoryStream) -> Result<Vec<SeriesInfo>> {
-        self.tracker.series(&self.record.path, stream).await
+        self.tracker().series(&self.record.path, stream).await
     }
 
     /// Its files, by name.
     pub fn files(&self) -> BoxStream<'static, Result<File>> {
-        let (tracker, path) = (Arc::clone(&self.tracker), self.record.path.clone());
-        self.tracker
+        let (tracker, path) = (Arc::clone(self.tracker()), self.record.path.clone());
+        self.tracker()
             .files(&self.record.path)
             .map_ok(move |info| File::new(Arc::clone(&tracker), path.clone(), info))
             .boxed()
@@ -171,7 +175,7 @@ impl Run {
     /// `InvalidInput` if the name is not legal; those of the body and of the tracker.
     pub async fn put_file(&self, draft: FileDraft, body: ByteStream) -> Result<File> {
         let path = &self.record.path;
-        let info = self.tracker.put_file(path, draft, body).await?;
-        Ok(File::new(Arc::clone(&self.tracker), path.clone(), info))
+        let info = self.tracker().put_file(path, draft, body).await?;
+        Ok(File::new(Arc::clone(self.tracker()), path.clone(), info))
     }
 }

@@ -3,6 +3,7 @@
 
 mod editing;
 mod files;
+mod history;
 mod reading;
 
 use std::sync::Arc;
