@@ -31,6 +31,7 @@ mod history_rows;
 mod lineage;
 mod names;
 mod projects;
+mod run_queries;
 mod runs;
 mod samples;
 mod support;
@@ -47,6 +48,7 @@ pub use history_rows::history_rows;
 pub use lineage::lineage;
 pub use names::names;
 pub use projects::projects;
+pub use run_queries::run_queries;
 pub use runs::runs;
 pub use samples::samples;
 pub use sweeps::sweeps;
@@ -61,6 +63,7 @@ where
 {
     projects(&factory).await;
     runs(&factory).await;
+    run_queries(&factory).await;
     history_bulk(&factory).await;
     history_append(&factory).await;
     history_rows(&factory).await;
@@ -88,7 +91,7 @@ macro_rules! tracker_conformance {
     ($factory:expr) => {
         $crate::tracker_conformance!(
             @parts $factory;
-            projects runs history_bulk history_append history_rows samples files artifacts lineage sweeps names concurrency
+            projects runs run_queries history_bulk history_append history_rows samples files artifacts lineage sweeps names concurrency
         );
     };
     (@parts $factory:expr; $($part:ident)*) => {

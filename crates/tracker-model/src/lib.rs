@@ -26,6 +26,7 @@ mod file;
 mod history;
 mod memory;
 mod names;
+mod query;
 mod run;
 mod sweep;
 mod time;
@@ -46,9 +47,12 @@ pub use history::{
 };
 pub use memory::MemoryTracker;
 pub use names::{EntityName, ProjectName, ProjectPath, RunId, RunPath, SweepId, SweepPath};
+pub use query::{
+    RunFilter, RunNode, RunOrder, RunOrderKey, RunParts, RunQuery, RunSort, RunVocabulary,
+};
 pub use run::{
     Change, DatasetInput, Git, ImportStamp, JsonObject, JsonPatch, Precondition, Project,
-    ProjectPatch, Run, RunOrder, RunPatch, RunQuery, RunState,
+    ProjectPatch, Run, RunPatch, RunState,
 };
 pub use sweep::{Goal, Sweep, SweepPatch, SweepState};
 pub use time::Timestamp;

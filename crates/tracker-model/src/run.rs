@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::{EntityName, Error, ProjectName, ProjectPath, RunId, RunPath, Timestamp};
+use crate::{Error, ProjectPath, RunId, RunPath, Timestamp};
 
 /// A JSON object, such as a config or a summary. Integers stay integers. JSON has no non-finite
 /// numbers: they are the strings `"NaN"`, `"Infinity"` and `"-Infinity"`.
@@ -33,6 +33,18 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Running,
+        Self::Finished,
+        Self::Failed,
+        Self::Killed,
+        Self::Crashed,
+        Self::Preempting,
+        Self::Preempted,
+    ];
+
     /// The word in JSON and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -269,6 +281,7 @@ macro_rules! setters {
         })*
     };
 }
+pub(crate) use setters;
 
 /// A change to a run: what it does not name stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -472,74 +485,6 @@ impl Precondition {
             )),
             _ => Ok(()),
         }
-    }
-}
-
-/// The order of runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RunOrder {
-    /// Newest first, then by id.
-    #[default]
-    NewestFirst,
-    /// Oldest first, then by id.
-    OldestFirst,
-}
-
-/// Which runs, and in which order.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct RunQuery {
-    /// Only of this entity.
-    pub entity: Option<EntityName>,
-    /// Only of projects with this name.
-    pub project: Option<ProjectName>,
-    /// Only with this id.
-    pub run: Option<RunId>,
-    /// Deleted runs too.
-    pub include_deleted: bool,
-    /// The order.
-    pub order: RunOrder,
-    /// At most so many.
-    pub limit: Option<u64>,
-}
-
-impl RunQuery {
-    /// All runs that are not deleted.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The runs of one project.
-    pub fn of_project(path: &ProjectPath) -> Self {
-        Self {
-            entity: Some(path.entity.clone()),
-            project: Some(path.project.clone()),
-            ..Self::default()
-        }
-    }
-
-    setters! {
-        /// Only of this entity.
-        with_entity(entity: EntityName) = Some(entity);
-        /// Only of projects with this name.
-        with_project(project: ProjectName) = Some(project);
-        /// Only with this id.
-        with_run(run: RunId) = Some(run);
-        /// Deleted runs too, or not.
-        with_deleted(include_deleted: bool) = include_deleted;
-        /// The order.
-        with_order(order: RunOrder) = order;
-        /// At most so many.
-        with_limit(limit: u64) = Some(limit);
-    }
-
-    /// Whether the run is one of those asked for; order and limit aside.
-    pub fn matches(&self, run: &Run) -> bool {
-        self.entity.as_ref().is_none_or(|e| *e == run.path.entity)
-            && self.project.as_ref().is_none_or(|p| *p == run.path.project)
-            && self.run.as_ref().is_none_or(|r| *r == run.path.run)
-            && (self.include_deleted || !run.deleted)
     }
 }
 

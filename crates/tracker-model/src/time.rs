@@ -67,6 +67,15 @@ impl Timestamp {
         i128::from(self.ms) * NS_PER_MS + i128::from(self.sub_ns)
     }
 
+    /// Seconds from one instant to another.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "of doubles, this is the nearest"
+    )]
+    pub fn seconds_between(from: Self, to: Self) -> f64 {
+        (to.as_nanos() - from.as_nanos()) as f64 / 1e9
+    }
+
     /// Seconds since 1970 as an exact decimal, such as `1700000000.25`: at most nine digits after
     /// the point, no exponent, a JSON number.
     pub fn to_decimal_seconds(self) -> String {

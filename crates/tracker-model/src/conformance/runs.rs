@@ -335,7 +335,7 @@ async fn queries(tracker: &dyn Tracker) {
             _ => runs.sort_by_key(|r| (std::cmp::Reverse(r.created_at), r.path.run.clone())),
         }
         for query in &shapes {
-            let query = query.clone().with_order(order);
+            let query = query.clone().with_order(order.clone());
             let wanted: Vec<Run> = runs.iter().filter(|r| query.matches(r)).cloned().collect();
             assert_eq!(
                 tracker.count_runs(&query).await.unwrap(),

@@ -1,11 +1,11 @@
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use futures::{StreamExt, stream::BoxStream};
 
 use super::{MemoryTracker, contents::Blob, history::History};
 use crate::{
-    ArtifactUse, Error, FileInfo, HistoryStream, Precondition, Result, Run, RunOrder, RunPatch,
+    ArtifactUse, Error, FileInfo, HistoryStream, Precondition, Result, Run, RunOrderKey, RunPatch,
     RunPath, RunQuery, RunStore, Timestamp,
 };
 
@@ -62,33 +62,24 @@ impl RunStore for MemoryTracker {
     }
 
     fn find_runs(&self, query: RunQuery) -> BoxStream<'static, Result<Run>> {
-        let mut found: Vec<(Timestamp, RunPath)> = {
+        let order = query.order.clone();
+        let mut found: Vec<RunOrderKey> = {
             let state = self.state();
             let runs = state.runs.values().map(|entry| &entry.run);
             let matching = runs.filter(|run| query.matches(run));
-            matching
-                .map(|run| (run.created_at, run.path.clone()))
-                .collect()
+            matching.map(|run| order.key(run)).collect()
         };
-        let by_path = |path: &RunPath| (path.run.clone(), path.project_path());
-        match query.order {
-            RunOrder::NewestFirst => {
-                found.sort_by_cached_key(|(time, path)| (Reverse(*time), by_path(path)));
-            }
-            RunOrder::OldestFirst => {
-                found.sort_by_cached_key(|(time, path)| (*time, by_path(path)))
-            }
-        }
+        found.sort_by(|a, b| order.compare(a, b));
         if let Some(limit) = query.limit {
             found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         }
         // Runs are read as they are asked for; one that went meanwhile does not come.
         let tracker = self.clone();
-        let read = move |(_, path): (_, RunPath)| {
+        let read = move |key: RunOrderKey| {
             let run = tracker
                 .state()
                 .runs
-                .get(&path)
+                .get(key.path())
                 .map(|entry| entry.run.clone());
             std::future::ready(run.filter(|run| query.matches(run)).map(Ok))
         };

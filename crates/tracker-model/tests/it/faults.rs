@@ -31,6 +31,7 @@ mod noticed {
 
     noticed!(projects: ProjectsInDisorder);
     noticed!(runs: VersionUnchecked SecretlyModest LimitIgnored DeletedListed MergeReplaces MillisecondsOnly);
+    noticed!(run_queries: LimitIgnored DeletedListed FilterIgnored CountIgnoresFilter OrderIgnored);
     noticed!(history_bulk: ZeroWithoutSign TimesInMilliseconds FromIndexIgnored StepsIgnored KeysArePrefixes KeysTrimmed
     TokensIgnored CheckpointsIgnored OneStream NoDigests RowsForgotten SecretlyModest);
     noticed!(history_append: GapsAppended OneStream);

@@ -11,9 +11,9 @@ use tracker_model::{
     Content, EntityName, Error, ErrorKind, FileDraft, FileInfo, FileStore, HistoryQuery,
     HistoryStore, HistoryStream, HistoryWriter, JsonPatch, Lineage, ManifestEntry, MemoryTracker,
     PointBatch, Precondition, Project, ProjectPatch, ProjectPath, ProjectStore, Result, Run,
-    RunPatch, RunPath, RunQuery, RunStore, SampleQuery, SeriesInfo, SeriesKey, Sweep, SweepPatch,
-    SweepPath, SweepStore, Timestamp, Tracker, ValueKind, Values, VersionPatch, VersionRef,
-    bytes_of, group_rows, rows_of, split_rows,
+    RunOrder, RunPatch, RunPath, RunQuery, RunStore, SampleQuery, SeriesInfo, SeriesKey, Sweep,
+    SweepPatch, SweepPath, SweepStore, Timestamp, Tracker, ValueKind, Values, VersionPatch,
+    VersionRef, bytes_of, group_rows, rows_of, split_rows,
 };
 
 /// What a careless implementor may do.
@@ -23,6 +23,9 @@ pub(crate) enum Fault {
     VersionUnchecked,
     LimitIgnored,
     DeletedListed,
+    FilterIgnored,
+    CountIgnoresFilter,
+    OrderIgnored,
     MergeReplaces,
     LostUpdates,
     MillisecondsOnly,
@@ -216,13 +219,19 @@ impl RunStore for FaultyTracker {
         match self.fault {
             Fault::LimitIgnored => query.limit = None,
             Fault::DeletedListed => query.include_deleted = true,
+            Fault::FilterIgnored => query.filter = None,
+            Fault::OrderIgnored => query.order = RunOrder::NewestFirst,
             _ => {}
         }
         self.inner.find_runs(query)
     }
 
     async fn count_runs(&self, query: &RunQuery) -> Result<u64> {
-        self.inner.count_runs(query).await
+        let mut query = query.clone();
+        if self.is(Fault::CountIgnoresFilter) {
+            query.filter = None;
+        }
+        self.inner.count_runs(&query).await
     }
 
     async fn delete_run(&self, path: &RunPath) -> Result<()> {

@@ -3,3 +3,4 @@
 mod faults;
 mod faulty;
 mod memory;
+mod queries;
