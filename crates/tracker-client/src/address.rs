@@ -1,9 +1,28 @@
 //! Addresses as people write and paste them.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tracker_model::{EntityName, Error, ProjectName, ProjectPath, Result, RunId, RunPath};
 
+/// What the parts of the address of a page do not hold as it is.
+const NOT_PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The page of a run.
+pub(crate) fn page(base: &str, run: &RunPath) -> String {
+    let plain = |text| utf8_percent_encode(text, NOT_PLAIN);
+    format!(
+        "{base}/{}/{}/runs/{}",
+        plain(run.entity.as_str()),
+        plain(run.project.as_str()),
+        plain(run.run.as_str())
+    )
+}
+
 /// The parts of an address: those of a path, or of the page of a run or a project.
-fn parts(text: &str) -> Vec<&str> {
+fn parts(text: &str) -> Vec<String> {
     let path = match text.split_once("://") {
         // Without the host.
         Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
@@ -14,16 +33,19 @@ fn parts(text: &str) -> Vec<&str> {
     if let [_, _, "runs" | "sweeps", ..] = parts[..] {
         parts.remove(2);
     }
-    // What comes behind on a page: its tabs.
-    if text.contains("://") {
-        parts.truncate(3);
+    if !text.contains("://") {
+        return parts.into_iter().map(ToOwned::to_owned).collect();
     }
-    parts
+    // What comes behind on a page are its tabs.
+    let parts = parts.into_iter().take(3);
+    let plain = |part| percent_decode_str(part).decode_utf8_lossy().into_owned();
+    parts.map(plain).collect()
 }
 
 /// `ENTITY/PROJECT` or `PROJECT`.
 pub(crate) fn project(text: &str, entity: &EntityName) -> Result<ProjectPath> {
-    match parts(text)[..] {
+    let parts = parts(text);
+    match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [project] => Ok(ProjectPath::new(entity.clone(), ProjectName::new(project)?)),
         [entity, project] => Ok(ProjectPath::new(
             EntityName::new(entity)?,
@@ -44,7 +66,7 @@ pub(crate) fn run(text: &str, entity: &EntityName) -> Result<RunPath> {
         last.split_once(':')
             .map(|(a, b)| (a.to_owned(), b.to_owned()))
     };
-    let (project, run) = match parts[..] {
+    let (project, run) = match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [last] => match with_colon(last) {
             Some((project, run)) => (
                 ProjectPath::new(entity.clone(), ProjectName::new(project)?),
@@ -94,6 +116,10 @@ mod tests {
             ("/e/p/runs/r", "e/p/r"),
             ("e/p:r", "e/p/r"),
             ("https://example.org/e/p/runs/r", "e/p/r"),
+            (
+                "https://example.org/e/%C3%BCn%C3%AF%20p/runs/r",
+                "e/ünï p/r",
+            ),
             ("https://example.org/e/p/runs/r/overview?nw=x#y", "e/p/r"),
             ("e/ünï 实/r-1", "e/ünï 实/r-1"),
         ] {
@@ -104,6 +130,8 @@ mod tests {
             "r",
             "a/b/c/d",
             "e/../r",
+            "e/%70/r",
+            "https://example.org/e/%2e%2e/runs/r",
             "https://example.org/e/p",
             "p:",
         ] {

@@ -1,9 +1,8 @@
 use std::{fmt, sync::Arc};
 
-use futures::stream::BoxStream;
-use tracker_model::{EntityName, Project, ProjectPath, Result, RunPath, Tracker};
-
 use crate::{Run, address};
+use futures::stream::BoxStream;
+use tracker_model::{EntityName, Error, Project, ProjectPath, Result, RunPath, Tracker};
 
 /// A tracker, and the entity that addresses without one are in. Clones are cheap.
 ///
@@ -13,6 +12,7 @@ use crate::{Run, address};
 pub struct Api {
     tracker: Arc<dyn Tracker>,
     entity: EntityName,
+    base: Option<Arc<str>>,
 }
 
 impl fmt::Debug for Api {
@@ -30,6 +30,7 @@ impl Api {
         Self {
             tracker,
             entity: EntityName::legalised("local"),
+            base: None,
         }
     }
 
@@ -38,6 +39,27 @@ impl Api {
     pub fn with_entity(mut self, entity: EntityName) -> Self {
         self.entity = entity;
         self
+    }
+
+    /// With pages of runs below this address, such as `https://example.org`.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is not an address of the web.
+    pub fn with_base_url(mut self, base: &str) -> Result<Self> {
+        let host = ["http://", "https://"]
+            .into_iter()
+            .find_map(|scheme| base.strip_prefix(scheme));
+        if host.is_none_or(|host| host.trim_matches('/').is_empty()) {
+            return Err(Error::invalid(format!("{base:?} is not an address"))
+                .with_hint("write one that begins with https:// or http://"));
+        }
+        self.base = Some(Arc::from(base.trim_end_matches('/')));
+        Ok(self)
+    }
+
+    /// The address of the page of a run.
+    pub(crate) fn page_of(&self, run: &RunPath) -> Option<String> {
+        self.base.as_ref().map(|base| address::page(base, run))
     }
 
     /// The entity that addresses without one are in.

@@ -19,14 +19,19 @@
 
 mod address;
 mod api;
+mod compare;
 mod edit;
 mod file;
 mod history;
+mod logs;
 mod run;
 mod sampler;
+mod shape;
 
 pub use api::Api;
+pub use compare::{Comparison, ComparisonRow, Section};
 pub use edit::RunEdit;
 pub use file::File;
 pub use history::{History, HistoryRequest, Join, ScanRequest};
 pub use run::Run;
+pub use shape::{RowShape, row_key, write_value};

@@ -1,12 +1,12 @@
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tracker_model::{
-    ByteStream, Error, FileDraft, HistoryStream, JsonObject, Result, RunPath, RunState, SeriesInfo,
-    Timestamp, Tracker,
+    ByteStream, Error, FileDraft, HistoryStream, JsonObject, Result, RunId, RunPath, RunState,
+    SeriesInfo, Timestamp, Tracker,
 };
 
-use crate::{Api, File, RunEdit, file};
+use crate::{Api, File, RowShape, RunEdit, file};
 
 /// A run as it was read, and a way to the rest of it.
 ///
@@ -65,6 +65,65 @@ impl Run {
         self.record.created_at
     }
 
+    /// When the execution began.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        self.record.started_at
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<Timestamp> {
+        self.record.ended_at
+    }
+
+    /// When it was last heard of.
+    pub fn heartbeat_at(&self) -> Option<Timestamp> {
+        self.record.heartbeat_at
+    }
+
+    /// From the beginning of the execution to its end, or for one that has not ended to when it was
+    /// last heard of. `None` if one of both is not known, or they are in the wrong order.
+    pub fn duration(&self) -> Option<Duration> {
+        let end = self.record.ended_at.or(self.record.heartbeat_at)?;
+        let ns = end.as_nanos() - self.record.started_at?.as_nanos();
+        u64::try_from(ns).ok().map(Duration::from_nanos)
+    }
+
+    /// Who ran it.
+    pub fn user(&self) -> Option<&str> {
+        self.record.user.as_deref()
+    }
+
+    /// On which host.
+    pub fn host(&self) -> Option<&str> {
+        self.record.host.as_deref()
+    }
+
+    /// The group that it belongs to.
+    pub fn group(&self) -> Option<&str> {
+        self.record.group.as_deref()
+    }
+
+    /// What it did in the group.
+    pub fn job_type(&self) -> Option<&str> {
+        self.record.job_type.as_deref()
+    }
+
+    /// The id of the run that started this one.
+    pub fn parent(&self) -> Option<&RunId> {
+        self.record.parent.as_ref()
+    }
+
+    /// The id of the sweep that it is a part of.
+    pub fn sweep(&self) -> Option<&str> {
+        self.record.sweep.as_deref()
+    }
+
+    /// The address of its page, `BASE/ENTITY/PROJECT/runs/RUN`, if the API knows a base
+    /// ([`Api::with_base_url`]).
+    pub fn url(&self) -> Option<String> {
+        self.api.page_of(self.path())
+    }
+
     /// The hyperparameters.
     pub fn config(&self) -> &JsonObject {
         &self.record.config
@@ -95,6 +154,11 @@ impl Run {
         let program = self.record.program.as_deref()?;
         let args = self.record.args.iter().map(String::as_str);
         Some(std::iter::once(program).chain(args).collect())
+    }
+
+    /// How rows of the history look as JSON, with the time since the run began.
+    pub fn row_shape(&self) -> RowShape {
+        RowShape::new().with_start(self.record.started_at)
     }
 
     /// Reads the run anew.

@@ -5,6 +5,7 @@
 //! default feature `cli`.
 //!
 //! - [`model`]: runs, points, artifacts, and the contract [`model::Tracker`];
+//! - [`client`]: handles on the runs and files of any tracker;
 //! - [`store`]: the embedded tracker, one folder;
 //! - [`import`]: sources, sinks, and the pipeline between them, with a receipt;
 //! - `mlflow` (feature `mlflow`): MLflow as a source.
@@ -26,6 +27,7 @@
 pub use importer_core as import;
 #[cfg(feature = "mlflow")]
 pub use importer_mlflow as mlflow;
+pub use tracker_client as client;
 pub use tracker_model as model;
 pub use tracker_store as store;
 

@@ -1,6 +1,7 @@
 //! The handles over a tracker in memory.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod comparing;
 mod editing;
 mod files;
 mod history;

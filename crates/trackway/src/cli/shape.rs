@@ -1,13 +1,11 @@
 //! The JSON that scripts rely on.
 
-use std::io::{self, Write};
-
 use serde::{
     Serialize, Serializer,
     ser::{SerializeMap, SerializeStruct},
 };
-use serde_json::{Value as Json, value::RawValue};
-use tracker_model::{HistoryRow, JsonObject, Run, Value};
+use serde_json::Value as Json;
+use tracker_model::{JsonObject, Run, Value};
 
 /// A run, as `trackway runs --jsonl` prints it.
 #[derive(Debug)]
@@ -98,43 +96,6 @@ impl Serialize for SourceShape<'_> {
     }
 }
 
-/// The name of a series in a row, beside `_step` and `_timestamp`: a series that is itself called
-/// so, or so with more underscores, gets one more, so that no two names become one.
-pub(crate) fn row_key(key: &str) -> std::borrow::Cow<'_, str> {
-    match key.trim_start_matches('_') {
-        "step" | "timestamp" if key.starts_with('_') => format!("_{key}").into(),
-        _ => key.into(),
-    }
-}
-
-/// Writes a row as one JSON object: `_step`, `_timestamp` in exact decimal seconds, then the keys
-/// of the row. `prefix` is what stands before them, such as `"run":"x",`.
-pub(crate) fn write_row(to: &mut impl Write, prefix: &str, row: &HistoryRow) -> io::Result<()> {
-    write!(to, "{{{prefix}\"_step\":{},\"_timestamp\":", row.step)?;
-    match row.time {
-        Some(time) => to.write_all(time.to_decimal_seconds().as_bytes())?,
-        None => to.write_all(b"null")?,
-    }
-    for (key, value) in &row.values {
-        to.write_all(b",")?;
-        serde_json::to_writer(&mut *to, row_key(key.as_str()).as_ref())?;
-        to.write_all(b":")?;
-        write_value(to, value)?;
-    }
-    to.write_all(b"}")
-}
-
-/// Writes a value as JSON on one line; JSON that was logged stays as it was written.
-pub(crate) fn write_value(to: &mut impl Write, value: &Value) -> io::Result<()> {
-    if let Value::Json(text) = value
-        && !text.contains(['\n', '\r'])
-        && serde_json::from_str::<&RawValue>(text).is_ok()
-    {
-        return to.write_all(text.trim().as_bytes());
-    }
-    Ok(serde_json::to_writer(to, &value.to_json())?)
-}
-
 /// A value as text for a cell: doubles in their shortest exact form, strings as they are.
 pub(crate) fn value_text(value: &Value) -> String {
     match value {
@@ -157,47 +118,6 @@ mod tests {
     use tracker_model::{ImportStamp, Timestamp};
 
     use super::*;
-
-    fn row(values: Vec<(&str, Value)>, time: Option<Timestamp>) -> String {
-        let values = values.into_iter().map(|(k, v)| (k.into(), v)).collect();
-        let mut out = Vec::new();
-        write_row(
-            &mut out,
-            "",
-            &HistoryRow {
-                row: 0,
-                step: -3,
-                time,
-                values,
-            },
-        )
-        .unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn rows_are_exact() {
-        let time = Timestamp::from_parts(1_700_000_000_250, 1);
-        let values = vec![
-            ("a", Value::F64(-0.0)),
-            ("b", Value::F64(f64::NAN)),
-            ("c", Value::F64(f64::NEG_INFINITY)),
-            ("d", Value::F64(0.1)),
-            ("e", Value::I64(i64::MIN)),
-            ("f", Value::Json("{\"z\":1, \"a\":1e999}".to_owned())),
-            ("g", Value::Json("{\"z\":\n1}".to_owned())),
-            ("h", Value::Json("not json".to_owned())),
-            ("_step", Value::Str("\"".to_owned())),
-            ("__step", Value::Bool(true)),
-        ];
-        assert_eq!(
-            row(values, Some(time)),
-            "{\"_step\":-3,\"_timestamp\":1700000000.250000001,\"a\":-0.0,\"b\":\"NaN\",\"c\":\"-Infinity\",\"d\":0.1,\
-             \"e\":-9223372036854775808,\"f\":{\"z\":1, \"a\":1e999},\"g\":{\"z\":1},\"h\":\"not json\",\
-             \"__step\":\"\\\"\",\"___step\":true}"
-        );
-        assert_eq!(row(vec![], None), "{\"_step\":-3,\"_timestamp\":null}");
-    }
 
     #[test]
     fn a_run_has_its_fields_in_order() {

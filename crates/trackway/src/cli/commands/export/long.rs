@@ -4,6 +4,7 @@ use std::io::Write;
 
 use futures::{StreamExt, TryStreamExt};
 use serde_json::json;
+use tracker_client::write_value;
 use tracker_model::{HistoryQuery, PointBatch, RunPath, ValueKind, Values};
 
 use super::{
@@ -14,7 +15,6 @@ use super::{
 };
 use crate::cli::{
     failure::Result,
-    shape::write_value,
     table::{Cell, ColumnKind, Table, TableColumn},
 };
 

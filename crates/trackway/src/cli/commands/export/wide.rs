@@ -7,6 +7,7 @@ use std::{
 };
 
 use futures::{TryStreamExt, stream::BoxStream};
+use tracker_client::{RowShape, row_key};
 use tracker_model::{HistoryQuery, HistoryRow, RunPath, SeriesInfo, SeriesKey, Timestamp, rows_of};
 
 use super::{
@@ -16,7 +17,6 @@ use super::{
 };
 use crate::cli::{
     failure::{Failure, Result},
-    shape::{row_key, write_row},
     table::{Cell, ColumnKind, KindOf, TableColumn, changed},
 };
 
@@ -62,7 +62,9 @@ async fn lines(job: &Job<'_>, target: Target) -> Result<Written> {
         }
         let mut rows = rows(job, &run, &series);
         while let Some(row) = rows.try_next().await? {
-            let line = write_row(&mut to, &prefix, &row).and_then(|()| to.write_all(b"\n"));
+            let line = write!(to, "{{{prefix}")
+                .and_then(|()| RowShape::new().write_members(&mut to, &row))
+                .and_then(|()| to.write_all(b"}\n"));
             line.map_err(|e| target.failed(&e))?;
             (written.rows, written.points) =
                 (written.rows + 1, written.points + row.values.len() as u64);

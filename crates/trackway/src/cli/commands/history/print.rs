@@ -1,13 +1,14 @@
 use std::collections::HashMap;
 
 use futures::{TryStreamExt, stream::BoxStream};
+use tracker_client::{RowShape, row_key};
 use tracker_model::{HistoryRow, SeriesKey};
 
 use crate::cli::{
     Shell,
     failure::{Failure, Result},
     output::{Format, Listing, left},
-    shape::{row_key, value_text, write_row},
+    shape::value_text,
 };
 
 /// Prints rows as they come.
@@ -30,7 +31,9 @@ pub(super) async fn rows(
             if !std::mem::take(&mut first) {
                 out.text(between)?;
             }
-            write_row(out, "", &row).map_err(|e| Failure::io("write to standard output", &e))?;
+            RowShape::new()
+                .write(out, &row)
+                .map_err(|e| Failure::io("write to standard output", &e))?;
         }
         return if first && format == Format::Jsonl {
             Ok(())
