@@ -27,6 +27,7 @@ mod logs;
 mod run;
 mod sampler;
 mod shape;
+pub mod values;
 
 pub use api::Api;
 pub use compare::{Comparison, ComparisonRow, Section};

@@ -6,6 +6,7 @@ mod editing;
 mod files;
 mod history;
 mod reading;
+mod values;
 
 use std::sync::Arc;
 
