@@ -62,8 +62,8 @@ fn main() {
         println!("{runs} runs in 10 projects, made in {:.1} s", start.elapsed().as_secs_f64());
         let project = "local/p3/x".parse::<RunPath>().unwrap().project_path();
         for order in [RunOrder::NewestFirst, RunOrder::OldestFirst] {
-            list(&format!("first 50 of all, {order:?}"), &store, RunQuery::new().with_order(order).with_limit(50)).await;
-            let query = RunQuery::of_project(&project).with_order(order).with_limit(50);
+            list(&format!("first 50 of all, {order:?}"), &store, RunQuery::new().with_order(order.clone()).with_limit(50)).await;
+            let query = RunQuery::of_project(&project).with_order(order.clone()).with_limit(50);
             list(&format!("first 50 of a project, {order:?}"), &store, query).await;
         }
         let path = "local/p3/r00000013".parse::<RunPath>().unwrap();

@@ -14,6 +14,7 @@ mod json;
 pub(crate) mod lineage;
 pub(crate) mod projects;
 mod readers;
+pub(crate) mod run_query;
 pub(crate) mod runs;
 mod schema;
 pub(crate) mod segments;

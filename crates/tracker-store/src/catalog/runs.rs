@@ -1,8 +1,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 use tracker_model::{
-    DatasetInput, EntityName, Error, Git, ImportStamp, ProjectName, Run, RunId, RunOrder, RunPath,
-    RunQuery, RunState, Timestamp,
+    DatasetInput, EntityName, Error, Git, ImportStamp, ProjectName, Run, RunId, RunOrder, RunParts,
+    RunPath, RunQuery, RunState, Timestamp,
 };
 
 use super::{
@@ -12,9 +12,24 @@ use super::{
 };
 use crate::error::corrupt;
 
-const COLUMNS: &str = "run.id AS id, run.project AS project_id, project.entity AS entity, project.name AS project_name, run_id, run.name AS name, \
-     state, run.created_ms AS created_ms, run.created_ns AS created_ns, run.deleted AS deleted, version, \
-     json(config) AS config, json(summary) AS summary, json(run.extras) AS extras, json(details) AS details";
+/// What [`from_row`] reads, of tables `run` and `project`.
+pub(super) fn columns(parts: RunParts) -> String {
+    let object = |wanted: bool, column: &str, name: &str| {
+        if wanted {
+            format!("json({column}) AS {name}")
+        } else {
+            format!("NULL AS {name}")
+        }
+    };
+    format!(
+        "run.id AS id, run.project AS project_id, project.entity AS entity, project.name AS project_name, run_id, \
+         run.name AS name, state, run.created_ms AS created_ms, run.created_ns AS created_ns, \
+         run.deleted AS deleted, version, json(details) AS details, {}, {}, {}",
+        object(parts.config, "config", "config"),
+        object(parts.summary, "summary", "summary"),
+        object(parts.extras, "run.extras", "extras"),
+    )
+}
 
 /// What has no column of its own.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
@@ -73,8 +88,9 @@ pub(crate) fn require(connection: &Connection, path: &RunPath) -> Outcome<i64> {
 
 pub(crate) fn find(connection: &Connection, path: &RunPath) -> Outcome<Option<(i64, Run)>> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM run JOIN project ON project.id = run.project
-         WHERE project.entity = ?1 AND project.name = ?2 AND run_id = ?3"
+        "SELECT {} FROM run JOIN project ON project.id = run.project
+         WHERE project.entity = ?1 AND project.name = ?2 AND run_id = ?3",
+        columns(RunParts::ALL)
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![
@@ -142,7 +158,8 @@ pub(crate) fn page(
     after: Option<Cursor>,
     limit: usize,
 ) -> Outcome<(Vec<Run>, Option<Cursor>)> {
-    let (index, filter) = scope(connection, query)?;
+    let Scope { index, filter, .. } = scope_of(connection, query)?;
+    let columns = columns(query.parts);
     let (newer, order) = match query.order {
         RunOrder::OldestFirst => (">", "run.created_ms, run.created_ns, run_id, run.project"),
         _ => (
@@ -169,7 +186,7 @@ pub(crate) fn page(
     let mut last = None;
     for walk in walks {
         let sql = format!(
-            "SELECT {COLUMNS} FROM run INDEXED BY {index} JOIN project ON project.id = run.project
+            "SELECT {columns} FROM run INDEXED BY {index} JOIN project ON project.id = run.project
              WHERE {filter} AND {walk} ORDER BY {order} LIMIT ?8"
         );
         let mut statement = connection.prepare_cached(&sql)?;
@@ -201,7 +218,7 @@ pub(crate) fn page(
 }
 
 pub(crate) fn count(connection: &Connection, query: &RunQuery) -> Outcome<u64> {
-    let (index, filter) = scope(connection, query)?;
+    let Scope { index, filter, .. } = scope_of(connection, query)?;
     let sql = format!("SELECT count(*) FROM run INDEXED BY {index} WHERE {filter}");
     let count: i64 = connection
         .prepare_cached(&sql)?
@@ -210,15 +227,25 @@ pub(crate) fn count(connection: &Connection, query: &RunQuery) -> Outcome<u64> {
 }
 
 /// The first parameters of a query.
-fn names(query: &RunQuery) -> (Option<&str>, Option<&str>, Option<&str>) {
+pub(super) fn names(query: &RunQuery) -> (Option<&str>, Option<&str>, Option<&str>) {
     let entity = query.entity.as_ref().map(EntityName::as_str);
     let project = query.project.as_ref().map(ProjectName::as_str);
     (query.run.as_ref().map(RunId::as_str), entity, project)
 }
 
-/// The index to walk along and the condition of a query, over the parameters of [`names`].
-fn scope(connection: &Connection, query: &RunQuery) -> Outcome<(&'static str, String)> {
+/// Where the runs of a query are, its filter aside.
+pub(super) struct Scope {
+    /// The index to walk along in order of time.
+    pub(super) index: &'static str,
+    /// The condition, over the parameters of [`names`].
+    pub(super) filter: String,
+    /// The project with the runs, if it is one.
+    pub(super) project: Option<i64>,
+}
+
+pub(super) fn scope_of(connection: &Connection, query: &RunQuery) -> Outcome<Scope> {
     let mut index = "run_by_time";
+    let mut project = None;
     let mut filter = "?1 IS ?1 AND ?2 IS ?2 AND ?3 IS ?3".to_owned();
     if !query.include_deleted {
         filter += " AND run.deleted = 0";
@@ -226,6 +253,7 @@ fn scope(connection: &Connection, query: &RunQuery) -> Outcome<(&'static str, St
     if query.entity.is_some() || query.project.is_some() {
         match projects::ids(connection, query.entity.as_ref(), query.project.as_ref(), 2)?[..] {
             [one] => {
+                project = Some(one);
                 index = "run_of_project";
                 filter += &format!(" AND run.project = {one}");
             }
@@ -239,7 +267,26 @@ fn scope(connection: &Connection, query: &RunQuery) -> Outcome<(&'static str, St
         index = "run_by_id";
         filter += " AND run_id = ?1";
     }
-    Ok((index, filter))
+    Ok(Scope {
+        index,
+        filter,
+        project,
+    })
+}
+
+/// Whether so many of all runs are in the project that reading all is quicker than reading those.
+pub(super) fn is_large(connection: &Connection, project: i64) -> Outcome<bool> {
+    let all: Option<i64> = connection
+        .prepare_cached("SELECT max(id) FROM run")?
+        .query_row([], |r| r.get(0))?;
+    let most = all.unwrap_or(0) / 5;
+    let more: Option<i64> = connection
+        .prepare_cached(
+            "SELECT 1 FROM run INDEXED BY run_of_project WHERE project = ?1 LIMIT 1 OFFSET ?2",
+        )?
+        .query_row([project, most], |r| r.get(0))
+        .optional()?;
+    Ok(more.is_some())
 }
 
 fn details_of(run: Run) -> Details {
@@ -263,7 +310,7 @@ fn details_of(run: Run) -> Details {
     }
 }
 
-fn from_row(row: &Row<'_>) -> Outcome<(i64, Run)> {
+pub(super) fn from_row(row: &Row<'_>) -> Outcome<(i64, Run)> {
     let project = projects::path_of(row, "entity", "project_name")?;
     let run_id: String = row.get("run_id")?;
     let run_id = RunId::new(&run_id)

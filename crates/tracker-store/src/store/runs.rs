@@ -1,16 +1,25 @@
+use std::{collections::HashSet, sync::Arc};
+
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use rusqlite::Connection;
 use tracker_model::{
-    Error, Precondition, Result, Run, RunPatch, RunPath, RunQuery, RunStore, Timestamp,
+    Error, Precondition, Result, Run, RunOrder, RunParts, RunPatch, RunPath, RunQuery, RunStore,
+    Timestamp,
 };
 
 use super::{EmbeddedStore, history::remove_files, pages::paginate};
-use crate::catalog::{Outcome, runs, segments, tail};
+use crate::catalog::{
+    Outcome,
+    run_query::{self, Plan},
+    runs, segments, tail,
+};
 
 /// The first page is small, so that it comes soon.
 const FIRST_PAGE: usize = 50;
 const PAGE: usize = 500;
+/// Among so many first runs of a project, those of a filter are looked for before all are read.
+const AMONG_FIRST: usize = 1000;
 
 #[async_trait]
 impl RunStore for EmbeddedStore {
@@ -40,6 +49,9 @@ impl RunStore for EmbeddedStore {
     }
 
     fn find_runs(&self, query: RunQuery) -> BoxStream<'static, Result<Run>> {
+        if query.filter.is_some() || matches!(query.order, RunOrder::By(_)) {
+            return self.select_runs(query);
+        }
         let store = self.clone();
         paginate(move |at: Option<(runs::Cursor, u64)>| {
             let (store, query) = (store.clone(), query.clone());
@@ -65,9 +77,11 @@ impl RunStore for EmbeddedStore {
 
     async fn count_runs(&self, query: &RunQuery) -> Result<u64> {
         let query = query.clone();
-        self.catalog()
-            .read("count runs", move |c| runs::count(c, &query))
-            .await
+        let count = move |c: &Connection| match query.filter {
+            Some(_) => run_query::count(c, &Plan::new(query)?),
+            None => runs::count(c, &query),
+        };
+        self.catalog().read("count runs", count).await
     }
 
     async fn delete_run(&self, path: &RunPath) -> Result<()> {
@@ -81,6 +95,84 @@ impl RunStore for EmbeddedStore {
         let files = self.catalog().write("delete a run", delete).await?;
         remove_files(&self.inner(), files).await;
         Ok(())
+    }
+}
+
+impl EmbeddedStore {
+    /// Runs by a filter or in an order of its own: their row ids are found first, and the runs read
+    /// as they are asked for.
+    fn select_runs(&self, query: RunQuery) -> BoxStream<'static, Result<Run>> {
+        let store = self.clone();
+        paginate(move |at: Option<Found>| {
+            let (store, query) = (store.clone(), query.clone());
+            async move {
+                let parts = query.parts;
+                let page = move |c: &Connection| {
+                    let found = match at {
+                        Some(found) if found.complete || found.next < found.ids.len() => found,
+                        found => Found::more(c, &Plan::new(query)?, found)?,
+                    };
+                    found.page(c, parts)
+                };
+                store.catalog().read("list runs", page).await
+            }
+        })
+    }
+}
+
+/// The row ids that were found, and how many were given.
+#[derive(Clone)]
+struct Found {
+    ids: Arc<[i64]>,
+    next: usize,
+    /// Whether these are all.
+    complete: bool,
+}
+
+impl Found {
+    /// The first ones, if they are among the first runs of the project; then all.
+    fn more(c: &Connection, plan: &Plan, before: Option<Self>) -> Outcome<Self> {
+        let limit = plan.limit();
+        let first = match before {
+            None => run_query::find_first(c, plan, limit.min(FIRST_PAGE), AMONG_FIRST)?,
+            Some(_) => None,
+        };
+        let complete = first.is_none() || limit <= FIRST_PAGE;
+        let ids = match first {
+            Some(ids) => ids,
+            None => run_query::find(c, plan)?,
+        };
+        // What was given is not given again, even if the runs before it are others now.
+        let ids: Vec<i64> = match &before {
+            Some(before) => {
+                let given: HashSet<i64> = before.ids.iter().copied().collect();
+                let left = limit - given.len();
+                ids.into_iter()
+                    .filter(|id| !given.contains(id))
+                    .take(left)
+                    .collect()
+            }
+            None => ids,
+        };
+        Ok(Self {
+            ids: ids.into(),
+            next: 0,
+            complete,
+        })
+    }
+
+    fn page(self, c: &Connection, parts: RunParts) -> Outcome<(Vec<Run>, Option<Self>)> {
+        let (mut next, mut runs) = (self.next, Vec::new());
+        // Where all of a page are gone meanwhile, the next one is tried: an empty page is the end.
+        while runs.is_empty() && next < self.ids.len() {
+            let size = if next == 0 { FIRST_PAGE } else { PAGE };
+            let end = self.ids.len().min(next + size);
+            let ids = self.ids.get(next..end).unwrap_or_default();
+            runs = run_query::fetch(c, ids, parts)?;
+            next = end;
+        }
+        let more = next < self.ids.len() || !self.complete;
+        Ok((runs, more.then_some(Self { next, ..self })))
     }
 }
 

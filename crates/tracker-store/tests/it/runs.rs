@@ -1,8 +1,8 @@
 use futures::TryStreamExt;
 use serde_json::json;
 use tracker_model::{
-    ErrorKind, JsonPatch, Precondition, Run, RunOrder, RunPatch, RunQuery, RunState, RunStore,
-    Timestamp,
+    Change, ErrorKind, JsonPatch, Precondition, Run, RunFilter, RunOrder, RunPatch, RunQuery,
+    RunState, RunStore, Timestamp,
 };
 
 use crate::support::{all, run, store};
@@ -129,7 +129,7 @@ async fn pages_join_without_gap_or_double() {
             ),
             (RunQuery::of_project(&run("local/none/x").project_path()), 0),
         ] {
-            let query = query.with_order(order);
+            let query = query.with_order(order.clone());
             assert_eq!(place.store.count_runs(&query).await.unwrap(), count);
             let runs = all(place.store.find_runs(query.clone())).await;
             assert_eq!(runs.len() as u64, count);
@@ -155,6 +155,92 @@ async fn pages_join_without_gap_or_double() {
                 .await
                 .unwrap();
             assert_eq!(some, runs[..runs.len().min(77)]);
+        }
+    }
+}
+
+/// By an index, along the runs in order of time, and over all of them; in small and large projects.
+#[tokio::test]
+async fn filters_find_the_same_by_every_way() {
+    let place = store().await;
+    let tasks = (0..1500i64).map(|i| {
+        let project = if i % 75 == 0 { "small" } else { "large" };
+        let path = run(&format!("local/{project}/r{:04}", i * 7 % 1500));
+        let mut patch = RunPatch::new()
+            .with_created_at(Timestamp::from_parts(i / 3, 9))
+            .with_name(format!("n{}", i % 400))
+            .with_state(if i % 4 == 0 {
+                RunState::Failed
+            } else {
+                RunState::Finished
+            })
+            .with_config(JsonPatch::Replace(
+                [
+                    ("i".to_owned(), json!(i)),
+                    ("s".to_owned(), json!(format!("{i}"))),
+                ]
+                .into_iter()
+                .collect(),
+            ))
+            .with_deleted(i % 50 == 49);
+        patch.group = Change::Set(format!("g{}", i % 100));
+        patch.started_at = Change::Set(Timestamp::from_millis(i));
+        let store = place.store.clone();
+        async move { store.upsert_run(&path, patch, Precondition::None).await }
+    });
+    let runs = futures::future::try_join_all(tasks).await.unwrap();
+    let filters = [
+        "display_name = n7",
+        "display_name = n7 or group = g7",
+        "group = g25 and config.i > 700",
+        "group in [g1, g2] and not state = failed",
+        "state = failed",
+        "state = failed and config.i < 20",
+        "name = r0700",
+        "config.i < 40",
+        "config.i >= 1460",
+        "config.s ~ /^1.*9$/",
+        "started_at < 1970-01-01T00:00:00.100Z",
+        "started_at >= 1970-01-01T00:00:01.400Z and config.s ~ /7/",
+        "config.none exists",
+    ];
+    let orders = [
+        vec!["-created_at"],
+        vec!["+created_at"],
+        vec!["-config.i"],
+        vec!["+display_name", "-started_at"],
+    ];
+    let scopes = [
+        RunQuery::new(),
+        RunQuery::new().with_deleted(true),
+        RunQuery::of_project(&run("local/small/x").project_path()),
+        RunQuery::of_project(&run("local/large/x").project_path()),
+        RunQuery::of_project(&run("local/none/x").project_path()),
+        RunQuery::new().with_run(run("a/b/r0700").run),
+    ];
+    for text in filters {
+        for scope in &scopes {
+            let query = scope.clone().with_filter(RunFilter::parse(text).unwrap());
+            let mut wanted: Vec<&Run> = runs.iter().filter(|run| query.matches(run)).collect();
+            assert_eq!(
+                place.store.count_runs(&query).await.unwrap(),
+                wanted.len() as u64
+            );
+            for keys in &orders {
+                let order = RunOrder::parse(keys).unwrap();
+                wanted.sort_by(|a, b| order.compare(&order.key(a), &order.key(b)));
+                for limit in [u64::MAX, 50] {
+                    let query = query.clone().with_order(order.clone()).with_limit(limit);
+                    let found = all(place.store.find_runs(query)).await;
+                    let end = wanted
+                        .len()
+                        .min(usize::try_from(limit).unwrap_or(usize::MAX));
+                    assert!(
+                        found.iter().eq(wanted[..end].iter().copied()),
+                        "{text} {scope:?} {keys:?} {limit}"
+                    );
+                }
+            }
         }
     }
 }
