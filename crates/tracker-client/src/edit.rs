@@ -1,7 +1,7 @@
 use serde_json::Value as Json;
 use tracker_model::{
     Change, Error, ErrorKind, JsonObject, JsonPatch, Precondition, Result, Run, RunPatch, RunPath,
-    RunState, Tracker,
+    RunState, Timestamp, Tracker,
 };
 
 /// How often an edit begins anew when somebody else changes the run at the same moment.
@@ -26,6 +26,7 @@ enum Edit {
     Group(Option<String>),
     JobType(Option<String>),
     State(RunState),
+    Stop(Timestamp),
     Tags(Vec<String>),
     AddTag(String),
     RemoveTag(String),
@@ -167,6 +168,13 @@ impl RunEdit {
         self.and(Edit::State(state))
     }
 
+    /// Sets the state to [`RunState::Killed`] and the time when the execution ended, unless the run
+    /// has ended already.
+    #[must_use]
+    pub fn stop(self, at: Timestamp) -> Self {
+        self.and(Edit::Stop(at))
+    }
+
     /// Sets all labels.
     #[must_use]
     pub fn tags<T: Into<String>>(self, tags: impl IntoIterator<Item = T>) -> Self {
@@ -249,6 +257,8 @@ fn apply(change: &Edit, run: &mut Run) -> Result<()> {
         Edit::Group(group) => run.group.clone_from(group),
         Edit::JobType(job_type) => run.job_type.clone_from(job_type),
         Edit::State(state) => run.state = *state,
+        Edit::Stop(_) if run.state.is_terminal() => {}
+        Edit::Stop(at) => (run.state, run.ended_at) = (RunState::Killed, Some(*at)),
         Edit::Tags(tags) => {
             run.tags.clear();
             for tag in tags {
@@ -336,6 +346,7 @@ fn difference(now: &Run, wanted: Run) -> RunPatch {
     patch.notes = change(&now.notes, wanted.notes);
     patch.group = change(&now.group, wanted.group);
     patch.job_type = change(&now.job_type, wanted.job_type);
+    patch.ended_at = change(&now.ended_at, wanted.ended_at);
     patch.state = (now.state != wanted.state).then_some(wanted.state);
     patch.tags = (now.tags != wanted.tags).then_some(wanted.tags);
     patch.config = keys_that_differ(&now.config, wanted.config);

@@ -1,19 +1,20 @@
 use std::{
-    fmt, io,
+    fmt,
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
-use futures::{StreamExt, TryStreamExt};
-use tokio::io::AsyncWriteExt;
+use futures::StreamExt;
 use tokio_util::io::ReaderStream;
 use tracker_model::{
-    ByteStream, ContentHasher, Digests, Error, ErrorKind, FileDraft, FileInfo, Result, RunPath,
-    Timestamp, Tracker, check_file_name,
+    ByteStream, Digests, Error, FileDraft, FileInfo, Result, RunPath, Timestamp, Tracker,
+    check_file_name,
 };
 
-/// Bytes that are read at once.
-const PIECE: usize = 256 << 10;
+use crate::{
+    Folder, Saved,
+    folder::{PIECE, io_error},
+};
 
 /// A file of a run.
 ///
@@ -64,58 +65,25 @@ impl File {
             .await
     }
 
-    /// Writes the contents to `folder` below the name of the file, and answers where. A file that is
+    /// Saves the contents in `folder` under the name of the file, and answers where. A file that is
     /// there already with the same contents is left alone; another one is replaced only with
-    /// `replace`. The new file is seen when it is complete and has its digest.
+    /// `replace`. See [`Folder`], which saves several files.
     ///
     /// # Errors
-    /// `AlreadyExists` if there is another file and `replace` is not set; `InvalidInput` for a name
-    /// that would leave the folder; `Corrupt` if the contents are not those that were put there;
-    /// those of the tracker and of the file system.
+    /// Those of [`Folder::save`]; `NotFound` if the file is gone.
     pub async fn download(&self, folder: &Path, replace: bool) -> Result<PathBuf> {
-        let path = place(folder, &self.info.name)?;
-        let failed = |e| io_error("write", &path, e);
-        match tokio::fs::symlink_metadata(&path).await {
-            Ok(meta) if meta.is_file() => {
-                let size = meta.len() == self.info.digests.size;
-                if size && hash(&path).await.map_err(failed)? == self.info.digests {
-                    return Ok(path);
-                }
-                if !replace {
-                    return Err(exists(&path));
-                }
-            }
-            Ok(_) => return Err(exists(&path)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(failed(e)),
-        }
-        let parent = path.parent().unwrap_or(folder).to_owned();
-        tokio::fs::create_dir_all(&parent).await.map_err(failed)?;
-        stays(folder, &parent).await?;
-        let partial = tempfile::Builder::new()
-            .prefix(".trackway-")
-            .suffix(".part")
-            .tempfile_in(&parent)
-            .map_err(failed)?;
-        let mut file = tokio::fs::File::from_std(partial.reopen().map_err(failed)?);
-        let mut hasher = ContentHasher::new();
-        let mut body = self.open().await?;
-        while let Some(piece) = body.try_next().await? {
-            hasher.update(&piece);
-            file.write_all(&piece).await.map_err(failed)?;
-        }
-        file.flush().await.map_err(failed)?;
-        if hasher.finish() != self.info.digests {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "the contents of {:?} of run {} are not those that were put there",
-                    self.info.name, self.run
-                ),
-            ));
-        }
-        partial.persist(&path).map_err(|e| failed(e.error))?;
-        Ok(path)
+        let folder = Folder::open(folder).await?.with_replace(replace);
+        self.save_to(&folder).await?;
+        folder.path_of(&self.info.name)
+    }
+
+    /// Saves the contents in a folder under the name of the file.
+    ///
+    /// # Errors
+    /// Those of [`Folder::save`]; `NotFound` if the file is gone.
+    pub async fn save_to(&self, folder: &Folder) -> Result<Saved> {
+        let info = &self.info;
+        folder.save(&info.name, &info.digests, self.open()).await
     }
 
     /// Deletes the file.
@@ -125,54 +93,6 @@ impl File {
     pub async fn delete(self) -> Result<()> {
         self.tracker.delete_file(&self.run, &self.info.name).await
     }
-}
-
-fn exists(path: &Path) -> Error {
-    Error::new(
-        ErrorKind::AlreadyExists,
-        format!("{} is there already and differs", path.display()),
-    )
-    .with_hint("replace it, or choose another folder")
-}
-
-/// Where a file of this name goes.
-fn place(folder: &Path, name: &str) -> Result<PathBuf> {
-    check_file_name(name)?;
-    let below = Path::new(name);
-    if !below
-        .components()
-        .all(|c| matches!(c, Component::Normal(_)))
-    {
-        return Err(Error::invalid(format!(
-            "file name {name:?} would leave its folder"
-        )));
-    }
-    Ok(folder.join(below))
-}
-
-/// Fails if a symbolic link leads out of the folder.
-async fn stays(folder: &Path, parent: &Path) -> Result<()> {
-    let real = async |path: &Path| {
-        let real = tokio::fs::canonicalize(path).await;
-        real.map_err(|e| io_error("look at", path, e))
-    };
-    if real(parent).await?.starts_with(real(folder).await?) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!(
-        "{} is a symbolic link that leads out of {}",
-        parent.display(),
-        folder.display()
-    )))
-}
-
-async fn hash(path: &Path) -> io::Result<Digests> {
-    let mut pieces = ReaderStream::with_capacity(tokio::fs::File::open(path).await?, PIECE);
-    let mut hasher = ContentHasher::new();
-    while let Some(piece) = pieces.try_next().await? {
-        hasher.update(&piece);
-    }
-    Ok(hasher.finish())
 }
 
 /// The name that a file of this machine has in a run.
@@ -225,14 +145,4 @@ pub(crate) async fn of_disk(path: &Path, name: String) -> Result<(FileDraft, Byt
     let pieces = ReaderStream::with_capacity(file, PIECE);
     let body = pieces.map(move |piece| piece.map_err(|e| io_error("read", &path, e)));
     Ok((draft, body.boxed()))
-}
-
-fn io_error(doing: &str, path: &Path, e: io::Error) -> Error {
-    let kind = match e.kind() {
-        io::ErrorKind::NotFound => ErrorKind::NotFound,
-        io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
-        _ => ErrorKind::Unavailable,
-    };
-    Error::new(kind, format!("{doing} {}", path.display())).with_source(e)
 }

@@ -2,11 +2,39 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tracker_model::{
-    ByteStream, Error, FileDraft, HistoryStream, JsonObject, Result, RunId, RunPath, RunState,
-    SeriesInfo, Timestamp, Tracker,
+    ByteStream, Error, ErrorKind, FileDraft, HistoryStream, JsonObject, Result, RunId, RunPath,
+    RunState, SeriesInfo, Timestamp, Tracker,
 };
 
-use crate::{Api, File, RowShape, RunEdit, file};
+use crate::{Api, File, Folder, Patterns, RowShape, RunEdit, Saved, file};
+
+/// Files that are saved at once.
+const AT_ONCE: usize = 4;
+
+/// So many files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub files: u64,
+    /// The sum of their sizes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, bytes: u64) {
+        self.files += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// What [`Run::download_files`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Files that were written.
+    pub written: Amount,
+    /// Files that were there already, byte for byte.
+    pub there: Amount,
+}
 
 /// A run as it was read, and a way to the rest of it.
 ///
@@ -179,6 +207,14 @@ impl Run {
         Ok(())
     }
 
+    /// Marks the run as ended by somebody, now, if it has not ended. Nothing is done to its program.
+    ///
+    /// # Errors
+    /// `NotFound` if the run is gone.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.edit(RunEdit::new().stop(Timestamp::now())).await
+    }
+
     /// Deletes the run with its history, its files and its part in the lineage, for good.
     ///
     /// # Errors
@@ -219,6 +255,53 @@ impl Run {
             "file {name:?} of run {}",
             self.record.path
         )))
+    }
+
+    /// Saves the files whose names fit the patterns into a folder, several at once. See
+    /// [`Patterns`].
+    ///
+    /// # Errors
+    /// Those of [`Folder::save`]; files that were saved before stay.
+    pub async fn download_files(&self, patterns: &Patterns, folder: &Folder) -> Result<Downloaded> {
+        let mut files = self
+            .files()
+            .try_filter(|file| std::future::ready(patterns.want(file.name())))
+            .map_ok(async |file| Ok((file.save_to(folder).await?, file.digests().size)))
+            .try_buffer_unordered(AT_ONCE);
+        let mut done = Downloaded::default();
+        while let Some((saved, bytes)) = files.try_next().await? {
+            match saved {
+                Saved::Written => done.written.add(bytes),
+                Saved::There => done.there.add(bytes),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Deletes the files whose names fit the patterns, for good. See [`Patterns`]; without any, all
+    /// files go.
+    ///
+    /// # Errors
+    /// `NotFound` if the run is gone, and those of the tracker; files that were deleted before stay
+    /// so.
+    pub async fn delete_files(&self, patterns: &Patterns) -> Result<Amount> {
+        let files = self.files();
+        // A list that is read to its end cannot stumble over what is deleted from it.
+        let found: Vec<File> = files
+            .try_filter(|file| std::future::ready(patterns.want(file.name())))
+            .try_collect()
+            .await?;
+        let mut deleted = Amount::default();
+        for file in found {
+            let bytes = file.digests().size;
+            match file.delete().await {
+                Ok(()) => deleted.add(bytes),
+                // Somebody else was faster.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(deleted)
     }
 
     /// Puts a file of this machine into the run, under its path below `root`, or under its own name

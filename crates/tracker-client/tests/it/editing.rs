@@ -1,6 +1,6 @@
 use serde_json::{Value as Json, json};
 use tracker_client::{Api, RunEdit};
-use tracker_model::{ErrorKind, RunState, RunStore};
+use tracker_model::{ErrorKind, RunState, RunStore, Timestamp};
 
 use super::{object, with_run};
 
@@ -42,6 +42,51 @@ async fn an_edit_that_changes_nothing_writes_nothing() {
     run.edit(edit).await.unwrap();
     run.edit(RunEdit::new()).await.unwrap();
     assert_eq!(tracker.run(run.path()).await.unwrap().version, version);
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_has_ended() {
+    let (tracker, mut run) = with_run().await;
+    let before = run.record().clone();
+    run.stop().await.unwrap();
+    assert_eq!(*run.record(), before, "it has ended already");
+    run.edit(RunEdit::new().state(RunState::Running))
+        .await
+        .unwrap();
+    let at = Timestamp::from_millis(5);
+    run.edit(RunEdit::new().stop(at)).await.unwrap();
+    let now = tracker.run(run.path()).await.unwrap();
+    assert_eq!((now.state, now.ended_at), (RunState::Killed, Some(at)));
+    run.stop().await.unwrap();
+    assert_eq!(run.ended_at(), Some(at), "it ends once");
+}
+
+#[tokio::test]
+async fn names_tags_and_groups() {
+    let (tracker, mut run) = with_run().await;
+    let edit = RunEdit::new()
+        .name(Some("second".to_owned()))
+        .group(Some("g".to_owned()))
+        .job_type(Some("eval".to_owned()))
+        .notes(Some("n".to_owned()))
+        .tags(["a", "b", "a"])
+        .remove_tag("b");
+    run.edit(edit).await.unwrap();
+    assert_eq!((run.name(), run.notes()), ("second", Some("n")));
+    assert_eq!((run.group(), run.job_type()), (Some("g"), Some("eval")));
+    assert_eq!(run.tags(), ["a"]);
+    let edit = RunEdit::new()
+        .name(None)
+        .group(None)
+        .job_type(None)
+        .notes(None);
+    run.edit(edit).await.unwrap();
+    let now = tracker.run(run.path()).await.unwrap();
+    assert_eq!(
+        (now.name, now.group, now.job_type, now.notes),
+        (None, None, None, None)
+    );
+    assert_eq!(run.name(), "run1");
 }
 
 #[tokio::test]

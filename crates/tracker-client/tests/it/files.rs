@@ -1,6 +1,7 @@
 use std::fs;
 
 use futures::TryStreamExt;
+use tracker_client::{Amount, Folder, Patterns};
 use tracker_model::{ErrorKind, FileDraft, bytes_of};
 
 use super::with_run;
@@ -29,7 +30,6 @@ async fn up_and_down() {
 
     let out = dir.path().join("out");
     let file = run.file("deep ü/data.bin").await.unwrap();
-    fs::create_dir(&out).unwrap();
     let saved = file.download(&out, false).await.unwrap();
     assert_eq!(saved, out.join("deep ü/data.bin"));
     assert_eq!(fs::read(&saved).unwrap(), fs::read(&source).unwrap());
@@ -52,6 +52,42 @@ async fn up_and_down() {
         run.file("deep ü/data.bin").await.unwrap_err().kind(),
         ErrorKind::NotFound
     );
+}
+
+#[tokio::test]
+async fn files_by_patterns() {
+    let (_, run) = with_run().await;
+    for name in ["a.png", "deep/b.png", "c.txt"] {
+        let size = name.len();
+        let body = bytes_of(vec![7; size]);
+        run.put_file(FileDraft::new(name), body).await.unwrap();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path()).await.unwrap();
+    let pictures = Patterns::new(["*.png"]).unwrap();
+    let two = Amount {
+        files: 2,
+        bytes: 15,
+    };
+    let first = run.download_files(&pictures, &folder).await.unwrap();
+    assert_eq!((first.written, first.there), (two, Amount::default()));
+    assert_eq!(fs::read(dir.path().join("deep/b.png")).unwrap(), [7; 10]);
+    assert!(!dir.path().join("c.txt").exists());
+    let again = run.download_files(&pictures, &folder).await.unwrap();
+    assert_eq!((again.written, again.there), (Amount::default(), two));
+    fs::write(dir.path().join("a.png"), "other").unwrap();
+    let refused = run.download_files(&pictures, &folder).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+
+    assert_eq!(run.delete_files(&pictures).await.unwrap(), two);
+    let left: Vec<_> = run.files().try_collect().await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].name(), "c.txt");
+    let none = run.delete_files(&pictures).await.unwrap();
+    assert_eq!(none, Amount::default());
+    run.clone().delete().await.unwrap();
+    let gone = run.delete_files(&pictures).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ mod values;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use tracker_client::{Api, Run};
+use tracker_client::{Api, File, Folder, HistoryRequest, Patterns, Run};
 use tracker_model::{
     JsonObject, JsonPatch, MemoryTracker, Precondition, RunPatch, RunState, RunStore,
 };
@@ -40,4 +40,23 @@ async fn with_run() -> (Arc<MemoryTracker>, Run) {
         .unwrap();
     let run = Api::new(tracker.clone()).run("vision/run1").await.unwrap();
     (tracker, run)
+}
+
+/// Handles can be shared, and what they do can be done by any thread.
+#[test]
+fn what_handles_do_can_be_sent() {
+    fn sent<T: Send>(_: impl FnOnce(Run) -> T) {}
+    fn shared<T: Clone + Send + Sync>() {}
+    shared::<Api>();
+    shared::<Run>();
+    shared::<File>();
+    sent(|run| async move { run.history(HistoryRequest::new()).await });
+    sent(|run| async move { run.logs().await });
+    sent(|mut run| async move { run.stop().await });
+    sent(|run| async move {
+        let all = Patterns::new([""; 0])?;
+        let folder = Folder::open("x").await?;
+        run.download_files(&all, &folder).await?;
+        run.delete_files(&all).await
+    });
 }

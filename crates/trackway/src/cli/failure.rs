@@ -74,6 +74,15 @@ impl Failure {
         Self::new(Exit::NotFound, message)
     }
 
+    /// With another exit code.
+    #[must_use]
+    pub(crate) fn with_exit(mut self, code: Exit) -> Self {
+        if let Self::Told { exit, .. } = &mut self {
+            *exit = code;
+        }
+        self
+    }
+
     /// What the user can do; replaces what was said before.
     #[must_use]
     pub(crate) fn with_hint(mut self, text: impl Into<String>) -> Self {

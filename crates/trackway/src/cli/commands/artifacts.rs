@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use futures::TryStreamExt;
 use serde::Serialize;
+use tracker_client::{Folder, Patterns};
 use tracker_model::{
     ArtifactVersion, Collection, CollectionPath, Digests, ManifestEntry, Project, ProjectPath,
     Tracker, VersionRef,
@@ -15,12 +16,10 @@ use crate::cli::{
     failure::{Exit, Failure, Result},
     open::{self, FromArgs},
     output::{Listing, left, right},
-    patterns::Patterns,
-    save::Folder,
     text,
 };
 
-use super::files::{Counts, copy};
+use super::files::{Counts, copy, not_saved};
 use name::Named;
 
 /// What to do with artifacts.
@@ -245,7 +244,7 @@ async fn get(shell: &mut Shell, args: GetArgs) -> Result<Exit> {
     let folder = args
         .output
         .unwrap_or_else(|| PathBuf::from(version.collection.name.replace(['/', '\\', ':'], "-")));
-    let saver = Folder::new(folder.clone(), args.force)?;
+    let saver = Folder::open(&folder).await?.with_replace(args.force);
     let (mut count, mut references) = (Counts::default(), 0);
     let mut manifest = tracker.manifest(&version.collection, version.index);
     while let Some(entry) = manifest.try_next().await? {
@@ -261,10 +260,9 @@ async fn get(shell: &mut Shell, args: GetArgs) -> Result<Exit> {
             ));
             continue;
         };
-        let body = tracker
-            .open_entry(&version.collection, version.index, &entry.path, None)
-            .await?;
-        count.add(saver.save(&entry.path, digests, body).await?, digests.size);
+        let body = tracker.open_entry(&version.collection, version.index, &entry.path, None);
+        let saved = saver.save(&entry.path, digests, body).await;
+        count.add(saved.map_err(not_saved)?, digests.size);
     }
     if count.files() + references == 0 && !args.names.is_empty() {
         return Err(

@@ -2,17 +2,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use futures::TryStreamExt;
-use tracker_model::{ByteStream, FileInfo, Run, Tracker};
+use tracker_client::{Folder, Patterns, Saved};
+use tracker_model::{ByteStream, Error, ErrorKind, FileInfo, Run, Tracker};
 
 use crate::cli::{
     Shell,
     failure::{Exit, Failure, Result},
     open::{self, FromArgs},
     output::{Listing, left, right},
-    patterns::Patterns,
-    resolve,
-    save::{Folder, Saved},
-    text,
+    resolve, text,
 };
 
 /// What to do with the files of a run.
@@ -133,16 +131,14 @@ async fn get(shell: &mut Shell, args: GetArgs) -> Result<Exit> {
     let folder = args
         .output
         .unwrap_or_else(|| PathBuf::from(run.path.run.as_str()));
-    let saver = Folder::new(folder.clone(), args.force)?;
+    let saver = Folder::open(&folder).await?.with_replace(args.force);
     let mut count = Counts::default();
     let mut files = tracker.files(&run.path);
     while let Some(file) = files.try_next().await? {
         if patterns.want(&file.name) {
-            let body = tracker.open_file(&run.path, &file.name, None).await?;
-            count.add(
-                saver.save(&file.name, &file.digests, body).await?,
-                file.digests.size,
-            );
+            let body = tracker.open_file(&run.path, &file.name, None);
+            let saved = saver.save(&file.name, &file.digests, body).await;
+            count.add(saved.map_err(not_saved)?, file.digests.size);
         }
     }
     if count.files() == 0 {
@@ -183,6 +179,27 @@ pub(super) async fn copy(shell: &mut Shell, mut body: ByteStream) -> Result<Exit
         shell.out.text(piece)?;
     }
     Ok(Exit::Ok)
+}
+
+/// Says why a file was not saved.
+pub(super) fn not_saved(e: Error) -> Failure {
+    let (kind, hint) = (e.kind(), e.hint().is_some());
+    let failure = Failure::from(e);
+    match kind {
+        ErrorKind::AlreadyExists => {
+            failure.with_hint("--force replaces it, -o names another folder")
+        }
+        ErrorKind::InvalidInput if hint => failure
+            .with_exit(Exit::Refused)
+            .with_hint("save into another folder with -o"),
+        ErrorKind::InvalidInput => failure
+            .with_exit(Exit::Refused)
+            .with_hint("get this one alone with -o -, which writes it to standard output"),
+        ErrorKind::Corrupt => {
+            failure.with_hint("`trackway fsck --read-data` finds what is damaged")
+        }
+        _ => failure,
+    }
 }
 
 /// What was saved.
