@@ -41,6 +41,14 @@ const FOREIGN: [&str; 11] = [
     "$dbPointer",
 ];
 
+/// Whether an object with this one key stands for a scalar.
+pub(crate) fn is_scalar(key: &str) -> bool {
+    matches!(
+        key,
+        "$numberDouble" | "$numberInt" | "$numberLong" | "$date"
+    )
+}
+
 /// What `raw` stands for, or nothing if it is an ordinary object.
 pub(crate) fn read(raw: &Raw, pointer: &str, text: &str) -> Result<Option<Extended>, FilterError> {
     let RawKind::Object(entries) = &raw.kind else {

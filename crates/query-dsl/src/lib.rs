@@ -3,7 +3,7 @@
 //! A [`Filter`] is read from JSON, from the short form of the command line, or built in code. It is
 //! compiled to a [`Matcher`] for documents in memory, and its parts that a database understands are
 //! pushed down as SQL ([`push_down`]). An [`Order`] sorts. Documents are anything that implements
-//! [`Node`]; [`Value`] and [`serde_json::Value`] do. The crate does no I/O and knows no tracker: what
+//! [`Node`]; [`Value`] and [`serde_json::Value`] do, and so does text that nobody parsed ([`lazy`]). The crate does no I/O and knows no tracker: what
 //! field names mean is a [`Vocabulary`].
 //!
 //! ```
@@ -22,6 +22,7 @@ mod error;
 mod extended;
 mod filter;
 mod json;
+pub mod lazy;
 mod matcher;
 mod node;
 mod number;

@@ -5,6 +5,7 @@ mod corpus;
 mod data;
 mod database;
 mod invalid;
+mod lazy;
 mod limits;
 mod optional;
 mod properties;
