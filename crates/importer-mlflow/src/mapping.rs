@@ -8,7 +8,6 @@ mod fingerprint;
 mod logged_model;
 mod model_source;
 mod point;
-mod python_json;
 mod registry;
 pub(crate) mod rule;
 mod run;
@@ -19,7 +18,6 @@ pub(crate) use fingerprint::Fingerprint;
 pub(crate) use logged_model::{RawLoggedModel, RawModelMetric};
 pub(crate) use model_source::{ModelSource, REFERENCE_ENTRY, UNREACHABLE_VERSION, decoded_path};
 pub(crate) use point::{Latest, history_order};
-pub(crate) use python_json::{python_json, word};
 pub(crate) use registry::{RawModelVersion, RawRegisteredModel};
 pub(crate) use run::{RawDatasetInput, RawModelOutput, RawRun};
 pub(crate) use traces::{

@@ -5,12 +5,12 @@ use std::io;
 use importer_core::{Finding, Kind};
 use serde::Deserialize;
 use serde_json::Value as Json;
-use tracker_model::{Error, ErrorKind, Result};
+use tracker_model::{Error, ErrorKind, Result, python_json};
 
 use crate::{
     artifact_place::Place,
     local_files::{LocalFolder, read_small},
-    mapping::{python_json, rest_span, rule},
+    mapping::{rest_span, rule},
 };
 
 /// The name of the file among the artifacts of a trace.

@@ -26,6 +26,7 @@ mod file;
 mod history;
 mod memory;
 mod names;
+mod python_json;
 mod query;
 mod run;
 mod sweep;
@@ -47,6 +48,7 @@ pub use history::{
 };
 pub use memory::MemoryTracker;
 pub use names::{EntityName, ProjectName, ProjectPath, RunId, RunPath, SweepId, SweepPath};
+pub use python_json::{python_json, python_word};
 pub use query::{
     RunFilter, RunNode, RunOrder, RunOrderKey, RunParts, RunQuery, RunSort, RunVocabulary,
 };

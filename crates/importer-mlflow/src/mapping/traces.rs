@@ -2,9 +2,11 @@ use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 use importer_core::{SourceArtifact, SourceProject};
 use serde_json::Value as Json;
-use tracker_model::{ArtifactDraft, CollectionPatch, JsonObject, Timestamp};
+use tracker_model::{
+    ArtifactDraft, CollectionPatch, JsonObject, Timestamp, python_json, python_word,
+};
 
-use super::{pairs, put, put_text, python_json, under_name, word};
+use super::{pairs, put, put_text, under_name};
 
 /// The one file of the artifact that holds the traces of an experiment: a trace a line.
 pub(crate) const TRACES_FILE: &str = "traces.jsonl";
@@ -134,7 +136,7 @@ pub(crate) fn rest_span(stored: &Json) -> Json {
 /// The same with texts for bare words.
 fn with_words(json: &Json) -> Json {
     match json {
-        Json::String(_) => word(json).map_or_else(|| json.clone(), Json::from),
+        Json::String(_) => python_word(json).map_or_else(|| json.clone(), Json::from),
         Json::Array(list) => list.iter().map(with_words).collect(),
         Json::Object(object) => object
             .iter()
@@ -189,7 +191,7 @@ fn key_value(key: &str, value: &Json) -> Json {
 
 /// A value as OpenTelemetry's `AnyValue`.
 fn any_value(value: &Json) -> Json {
-    if let Some(word) = word(value) {
+    if let Some(word) = python_word(value) {
         return serde_json::json!({ "double_value": word });
     }
     let (kind, value) = match value {

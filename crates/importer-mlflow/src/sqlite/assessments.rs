@@ -2,10 +2,10 @@
 
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
-use tracker_model::JsonObject;
+use tracker_model::{JsonObject, python_json, python_word};
 
 use super::{cells::Cells, schema::Schema};
-use crate::mapping::{millisecond_time, python_json, word};
+use crate::mapping::millisecond_time;
 
 const COLUMNS: [&str; 15] = [
     "assessment_id",
@@ -99,7 +99,7 @@ fn assessment(cells: &mut Cells<'_, '_>) -> Json {
 
 /// A value as Protocol Buffers give it back: all numbers are doubles.
 fn plain(value: Json) -> Json {
-    if let Some(word) = word(&value) {
+    if let Some(word) = python_word(&value) {
         return word.into();
     }
     match value {

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use importer_core::{Finding, SourceArtifact, SourceItem, SourceProject};
 use rusqlite::{Connection, params};
 use serde_json::Value as Json;
-use tracker_model::{ByteStream, Result};
+use tracker_model::{ByteStream, Result, python_json};
 
 use super::{Detail, Store, assessments, cells::Cells, python, schema::Schema};
 use crate::{
     artifact_place::Place,
     blocking::{Feed, Filled, filled_by},
-    mapping::{Fingerprint, RawTraceInfo, python_json, rest_span, trace_line, traces_artifact},
+    mapping::{Fingerprint, RawTraceInfo, rest_span, trace_line, traces_artifact},
     span_file::{self, Gap},
 };
 

@@ -1,5 +1,5 @@
 use serde_json::Value as Json;
-use tracker_model::{Error, JsonObject, Result};
+use tracker_model::{Error, JsonObject, Result, python_json, python_word};
 
 use super::wrong;
 
@@ -59,9 +59,8 @@ impl Table {
     /// `Corrupt` if it is no table.
     pub fn parse(text: &str) -> Result<Self> {
         let bad = |why: &str| wrong("table", why);
-        let json = serde_json::from_str(text)
-            .or_else(|_| serde_json::from_str(&with_words_quoted(text)))
-            .map_err(|e| bad("it is not JSON").with_source(e))?;
+        let mut json = python_json(text).ok_or_else(|| bad("it is not JSON"))?;
+        with_plain_words(&mut json);
         let Json::Object(mut object) = json else {
             return Err(bad("it is not an object"));
         };
@@ -90,26 +89,15 @@ impl Table {
     }
 }
 
-/// The text with quotes around numbers that JSON does not know.
-fn with_words_quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 64);
-    let (mut rest, mut in_string) = (text, false);
-    while let Some(c) = rest.chars().next() {
-        let word = ["NaN", "Infinity", "-Infinity"]
-            .into_iter()
-            .find(|word| !in_string && rest.starts_with(word));
-        let taken = match (word, c) {
-            (Some(word), _) => word.len(),
-            (None, '\\') => 1 + rest.chars().nth(1).map_or(0, char::len_utf8),
-            (None, c) => c.len_utf8(),
-        };
-        in_string ^= c == '"';
-        let (now, later) = rest.split_at(taken);
-        match word {
-            Some(word) => out.extend(["\"", word, "\""]),
-            None => out.push_str(now),
+/// Makes the words of numbers that are not finite plain strings.
+fn with_plain_words(json: &mut Json) {
+    match json {
+        Json::Array(items) => items.iter_mut().for_each(with_plain_words),
+        Json::Object(members) => members.values_mut().for_each(with_plain_words),
+        other => {
+            if let Some(word) = python_word(other) {
+                *other = word.into();
+            }
         }
-        rest = later;
     }
-    out
 }

@@ -1,20 +1,19 @@
-//! JSON as Python writes it: numbers that are not finite are bare words.
-
 use serde_json::Value as Json;
 
 const WORDS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 /// Stands before such a word in a string of its own.
 const MARK: char = '\0';
 
-/// Reads JSON, bare words included; [`word`] finds these.
-pub(crate) fn python_json(text: &str) -> Option<Json> {
+/// Reads JSON as Python writes it: the numbers that are not finite are the bare words `NaN`,
+/// `Infinity` and `-Infinity`, which [`python_word`] finds. `None` if it is not even that.
+pub fn python_json(text: &str) -> Option<Json> {
     serde_json::from_str(text)
         .or_else(|_| serde_json::from_str(&with_strings(text)))
         .ok()
 }
 
-/// The bare word that a value is.
-pub(crate) fn word(value: &Json) -> Option<&str> {
+/// The bare word that a value of [`python_json`] is. Strings with the same letters are not.
+pub fn python_word(value: &Json) -> Option<&str> {
     let word = value.as_str()?.strip_prefix(MARK)?;
     WORDS.contains(&word).then_some(word)
 }
@@ -56,11 +55,11 @@ mod tests {
             r#"{"a": [NaN, -Infinity, 1], "NaN": "Infinity \" NaN \\", "b": Infinity}"#,
         )
         .unwrap();
-        assert_eq!(word(&read["a"][0]), Some("NaN"));
-        assert_eq!(word(&read["a"][1]), Some("-Infinity"));
-        assert_eq!(word(&read["b"]), Some("Infinity"));
+        assert_eq!(python_word(&read["a"][0]), Some("NaN"));
+        assert_eq!(python_word(&read["a"][1]), Some("-Infinity"));
+        assert_eq!(python_word(&read["b"]), Some("Infinity"));
         assert_eq!(
-            (word(&read["NaN"]), read["NaN"].as_str()),
+            (python_word(&read["NaN"]), read["NaN"].as_str()),
             (None, Some("Infinity \" NaN \\"))
         );
         assert_eq!(python_json("1").unwrap(), 1);
