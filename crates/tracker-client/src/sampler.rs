@@ -167,3 +167,59 @@ impl Extremes {
         numbers.map(|(_, row)| row).chain(first)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn row(place: u64) -> Arc<HistoryRow> {
+        Arc::new(HistoryRow {
+            row: place,
+            step: 0,
+            time: None,
+            values: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn what_is_held_does_not_depend_on_the_number_of_rows() {
+        for series in [1, 3, 100] {
+            let (room, made) = (50, Cell::new(0u32));
+            let mut sampler = Sampler::new(room, series);
+            for place in 0..100_000u64 {
+                let number = Some(f64::from(u32::try_from(place * 7919 % 1009).unwrap()));
+                sampler.offer((0..series).map(|s| (s, number)), || {
+                    made.set(made.get() + 1);
+                    row(place)
+                });
+                let extremes: usize = sampler.buckets.iter().map(|b| 2 * b.len()).sum();
+                assert!(extremes <= room && sampler.even.len() <= 2 * room);
+            }
+            let chosen = sampler.finish(Some(row(99_999)));
+            assert_eq!(chosen.len(), room);
+            assert!(chosen.is_sorted_by(|a, b| a.row < b.row));
+            assert!(made.get() < 50_000, "few rows are made: {}", made.get());
+        }
+    }
+
+    #[test]
+    fn the_rest_is_spread_evenly() {
+        let mut sampler = Sampler::new(10, 1);
+        for place in 0..1000 {
+            sampler.offer([], || row(place));
+        }
+        let chosen: Vec<u64> = sampler
+            .finish(Some(row(999)))
+            .iter()
+            .map(|r| r.row)
+            .collect();
+        let gaps = chosen.windows(2).map(|w| w[1] - w[0]);
+        assert_eq!((chosen[0], chosen[9]), (0, 999));
+        assert!(
+            gaps.clone().all(|gap| (32..250).contains(&gap)),
+            "{chosen:?}"
+        );
+    }
+}
