@@ -15,6 +15,7 @@ pub(crate) mod lineage;
 pub(crate) mod projects;
 mod readers;
 pub(crate) mod run_query;
+mod run_row;
 pub(crate) mod runs;
 mod schema;
 pub(crate) mod segments;

@@ -1,68 +1,46 @@
-//! Runs by filters and in orders: what SQLite answers, and what is asked of its answer.
+//! Runs by filters and in orders: what an index answers, and what is asked of the rows.
 
-use std::cmp::{Ordering, Reverse};
+use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use query_dsl::{
-    Column, ColumnType, Filter, Fragment, Matcher, Member, Path, SortKey, SqlValue, SqliteDialect,
-    Test, Value, push_down,
+    Column, ColumnType, Filter, Fragment, Member, Path, SortKey, SqlValue, SqliteDialect, Test,
+    Value, push_down,
 };
-use rusqlite::{Connection, Row, ToSql, types::ToSqlOutput};
-use tracker_model::{Error, Run, RunNode, RunOrder, RunParts, RunQuery};
+use rusqlite::{Connection, ToSql, types::ToSqlOutput};
+use tracker_model::{Run, RunOrder, RunParts, RunQuery};
 
 use super::{
     Outcome,
+    run_row::{Needs, RowId, RunRow},
     runs::{columns, from_row, is_large, names, scope_of},
 };
 
-/// Fields in `details` that hold text, by their names in filters.
-const TEXTS: [(&str, &str); 9] = [
-    ("username", "(details ->> 'user')"),
-    ("host", "(details ->> 'host')"),
-    ("program", "(details ->> 'program')"),
-    ("commit", "(details ->> '$.git.commit')"),
+/// Fields whose equality an index answers, and the expressions of the index.
+const INDEXED: [(&str, &str); 4] = [
+    ("name", "run.run_id"),
+    ("display_name", "run.name"),
     ("group", "(details ->> 'group')"),
-    ("job_type", "(details ->> 'job_type')"),
-    ("notes", "(details ->> 'notes')"),
-    ("parent", "(details ->> 'parent')"),
     ("sweep", "(details ->> 'sweep')"),
 ];
-
-/// Fields whose equality an index answers.
-const INDEXED: [&str; 4] = ["name", "display_name", "group", "sweep"];
 
 /// Fields that the index of states has, so that a filter of them reads no run.
 const WITH_STATE: [&str; 5] = ["state", "created_at", "name", "project", "deleted"];
 
-/// Where a field of a run lies.
+/// Where a field of a run lies. Only what an index has is asked of SQLite: rows that are read
+/// anyhow are quicker asked where they lie.
 fn place(path: &Path) -> Option<Column> {
     let root = path.parts().first()?.as_str();
-    let column = |sql: &str, kind| {
-        Some(Column {
-            sql: sql.to_owned(),
-            kind,
-            taken: 1,
-        })
+    let column = |sql: &str, kind| Column {
+        sql: sql.to_owned(),
+        kind,
+        taken: 1,
     };
-    if let Some((_, sql)) = TEXTS.iter().find(|(name, _)| *name == root) {
-        return column(sql, ColumnType::Text);
+    if let Some((_, sql)) = INDEXED.iter().find(|(name, _)| *name == root) {
+        return Some(column(sql, ColumnType::Text));
     }
     match root {
-        "name" => column("run.run_id", ColumnType::Text),
-        "entity" => column("project.entity", ColumnType::Text),
-        "project" => column("project.name", ColumnType::Text),
-        "display_name" => column("run.name", ColumnType::Text),
-        "state" => column("run.state", ColumnType::Text),
-        "created_at" => column("run.created_ms", ColumnType::Date),
-        "deleted" => column("run.deleted", ColumnType::Boolean),
-        "config" => column("config", ColumnType::Json),
-        "summary_metrics" => column("summary", ColumnType::Json),
-        "extras" => column("run.extras", ColumnType::Json),
-        // An empty list is not stored.
-        "tags" => column(
-            "coalesce(jsonb_extract(details, '$.tags'), jsonb('[]'))",
-            ColumnType::Json,
-        ),
-        // The other times are texts, and `duration` is computed.
+        "state" => Some(column("run.state", ColumnType::Text)),
+        "created_at" => Some(column("run.created_ms", ColumnType::Date)),
         _ => None,
     }
 }
@@ -70,43 +48,30 @@ fn place(path: &Path) -> Option<Column> {
 /// A query made ready.
 pub(crate) struct Plan {
     query: RunQuery,
+    /// What an index answers.
     sql: Option<Fragment>,
-    residual: Option<Matcher>,
-    /// What filter and order look at.
-    needs: RunParts,
-    /// An index finds the runs.
-    indexed: bool,
+    needs: Needs,
 }
 
 impl Plan {
-    pub(crate) fn new(query: RunQuery) -> Result<Self, Error> {
-        let mut needs = RunParts::NONE;
-        let (mut sql, mut residual, mut indexed) = (None, None, false);
+    pub(crate) fn new(query: RunQuery) -> Self {
+        let mut needs = Needs::default();
+        let mut sql = None;
         if let Some(filter) = &query.filter {
             let filter = filter.resolved();
-            let pushed = push_down(filter, &SqliteDialect::new(place));
-            indexed = has_equality(filter, &INDEXED)
-                || (has_equality(filter, &["state"])
-                    && all_roots(filter, &WITH_STATE)
-                    && !matches!(query.order, RunOrder::By(_)));
-            if let Some(rest) = pushed.residual {
-                roots(&rest, &mut needs);
-                residual = Some(rest.compile().map_err(Error::of_query)?);
+            needs.add_filter(filter);
+            let indexed = has_equality(filter, &INDEXED.map(|(name, _)| name))
+                || (has_equality(filter, &["state"]) && all_roots(filter, &WITH_STATE));
+            if indexed {
+                sql = push_down(filter, &SqliteDialect::new(place)).sql;
             }
-            sql = pushed.sql;
         }
         if let RunOrder::By(sort) = &query.order {
             for key in &sort.resolved().keys {
-                root(&key.path, &mut needs);
+                needs.add_path(&key.path);
             }
         }
-        Ok(Self {
-            query,
-            sql,
-            residual,
-            needs,
-            indexed,
-        })
+        Self { query, sql, needs }
     }
 
     /// At most so many runs.
@@ -115,9 +80,9 @@ impl Plan {
         limit.and_then(Result::ok).unwrap_or(usize::MAX)
     }
 
-    /// Whether the rows must be looked at beyond the condition in SQL.
-    fn looks_at_rows(&self) -> bool {
-        self.residual.is_some() || matches!(self.query.order, RunOrder::By(_))
+    fn matches(&self, row: &RunRow<'_>) -> bool {
+        let filter = self.query.filter.as_ref();
+        filter.is_none_or(|filter| filter.matcher().matches(row.node()))
     }
 }
 
@@ -156,25 +121,6 @@ fn all_roots(filter: &Filter, fields: &[&str]) -> bool {
     }
 }
 
-fn roots(filter: &Filter, needs: &mut RunParts) {
-    match filter {
-        Filter::And(list) | Filter::Or(list) | Filter::Nor(list) => {
-            list.iter().for_each(|one| roots(one, needs));
-        }
-        Filter::Field(field) => root(&field.path, needs),
-        _ => {}
-    }
-}
-
-fn root(path: &Path, needs: &mut RunParts) {
-    match path.parts().first().map(String::as_str) {
-        Some("config") => needs.config = true,
-        Some("summary_metrics") => needs.summary = true,
-        Some("extras") => needs.extras = true,
-        _ => {}
-    }
-}
-
 struct Parameter<'a>(&'a SqlValue);
 
 impl ToSql for Parameter<'_> {
@@ -192,51 +138,88 @@ impl ToSql for Parameter<'_> {
 
 /// A run that was found.
 struct Hit {
-    id: i64,
+    id: RowId,
     by: Option<SortKey>,
-    created: (i64, u32),
-    run: Box<str>,
-    project: i64,
 }
 
-fn compare(order: &RunOrder, a: &Hit, b: &Hit) -> Ordering {
-    let by_keys = match (order, &a.by, &b.by) {
-        (RunOrder::By(sort), Some(a), Some(b)) => sort.resolved().compare(a, b),
-        _ => Ordering::Equal,
-    };
-    let times = match order {
-        RunOrder::OldestFirst => a.created.cmp(&b.created),
-        _ => Reverse(a.created).cmp(&Reverse(b.created)),
-    };
-    by_keys
-        .then(times)
-        .then_with(|| (&a.run, a.project).cmp(&(&b.run, b.project)))
+/// Runs that were found, from which the first ones in an order are taken.
+pub(crate) struct Hits {
+    plan: Arc<Plan>,
+    list: Vec<Hit>,
 }
 
-/// How many runs the plan's query asks for, its limit aside.
-pub(crate) fn count(connection: &Connection, plan: &Plan) -> Outcome<u64> {
+impl Hits {
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            plan,
+            list: Vec::new(),
+        }
+    }
+
+    fn compare(order: &RunOrder, a: &Hit, b: &Hit) -> Ordering {
+        let by_keys = match (order, &a.by, &b.by) {
+            (RunOrder::By(sort), Some(a), Some(b)) => sort.resolved().compare(a, b),
+            _ => Ordering::Equal,
+        };
+        let (a, b) = (&a.id, &b.id);
+        let times = match order {
+            RunOrder::OldestFirst => a.created.cmp(&b.created),
+            _ => b.created.cmp(&a.created),
+        };
+        by_keys
+            .then(times)
+            .then_with(|| (&a.run, a.project).cmp(&(&b.run, b.project)))
+    }
+
+    fn push(&mut self, hit: Hit) {
+        self.list.push(hit);
+        // With a limit, the last ones are thrown away whenever there are twice as many.
+        let limit = self.plan.limit();
+        if self.list.len() > limit.saturating_mul(2).max(1024) {
+            let order = &self.plan.query.order;
+            self.list
+                .select_nth_unstable_by(limit, |a, b| Self::compare(order, a, b));
+            self.list.truncate(limit);
+        }
+    }
+
+    /// Their row ids, in order.
+    pub(crate) fn into_ids(mut self) -> Vec<i64> {
+        let order = &self.plan.query.order;
+        self.list
+            .sort_unstable_by(|a, b| Self::compare(order, a, b));
+        self.list.truncate(self.plan.limit());
+        self.list.into_iter().map(|hit| hit.id.id).collect()
+    }
+
+    /// These and those.
+    pub(crate) fn join(&mut self, others: Self) {
+        others.list.into_iter().for_each(|hit| self.push(hit));
+    }
+}
+
+/// How many runs of these rows the plan's query asks for, its limit aside.
+pub(crate) fn count(connection: &Connection, plan: &Plan, rows: &Rows) -> Outcome<u64> {
     let mut count = 0;
-    each_hit(connection, plan, None, |_| count += 1)?;
+    each_match(connection, plan, rows, |_| {
+        count += 1;
+        Ok(())
+    })?;
     Ok(count)
 }
 
-/// The runs of the plan's query, in its order, by their row ids.
-pub(crate) fn find(connection: &Connection, plan: &Plan) -> Outcome<Vec<i64>> {
-    let limit = plan.limit();
-    let order = &plan.query.order;
-    let mut hits: Vec<Hit> = Vec::new();
-    // With a limit, the worst are thrown away whenever there are twice as many.
-    let room = limit.saturating_mul(2).max(1024);
-    each_hit(connection, plan, None, |hit| {
-        hits.push(hit);
-        if hits.len() > room {
-            hits.select_nth_unstable_by(limit, |a, b| compare(order, a, b));
-            hits.truncate(limit);
-        }
+/// The runs of these rows that the plan's query asks for.
+pub(crate) fn find(connection: &Connection, plan: &Arc<Plan>, rows: &Rows) -> Outcome<Hits> {
+    let mut hits = Hits::new(Arc::clone(plan));
+    each_match(connection, plan, rows, |row| {
+        let by = match &plan.query.order {
+            RunOrder::By(sort) => Some(sort.resolved().key(row.node())),
+            _ => None,
+        };
+        hits.push(Hit { id: row.id()?, by });
+        Ok(())
     })?;
-    hits.sort_unstable_by(|a, b| compare(order, a, b));
-    hits.truncate(limit);
-    Ok(hits.into_iter().map(|hit| hit.id).collect())
+    Ok(hits)
 }
 
 /// The first runs of the plan's query, if they are found among so many first ones of the project;
@@ -251,69 +234,92 @@ pub(crate) fn find_first(
         return Ok(None);
     }
     let mut ids = Vec::new();
-    each_hit(connection, plan, Some(among), |hit| {
+    each_match(connection, plan, &Rows::First(among), |row| {
         if ids.len() < wanted {
-            ids.push(hit.id);
+            ids.push(row.id()?.id);
         }
+        Ok(())
     })?;
     Ok((ids.len() >= wanted).then_some(ids))
 }
 
-/// How SQLite is to go about it. Without an index that fits, all rows one after the other are
-/// quicker than many one by one.
-fn hint(connection: &Connection, plan: &Plan, project: Option<i64>) -> Outcome<&'static str> {
-    if plan.indexed || plan.query.run.is_some() {
-        return Ok("");
+/// Rows to look at.
+#[derive(Debug, Clone)]
+pub(crate) enum Rows {
+    /// Those that an index finds.
+    Indexed,
+    /// Those with row ids in the range, one after the other.
+    Range(Range<i64>),
+    /// So many first ones in the order of time.
+    First(usize),
+}
+
+/// Fewer rows than these are not worth two threads.
+const MANY: i64 = 20_000;
+
+/// The rows that a query looks at, in parts for as many threads. Without an index that fits, all
+/// rows one after the other are quicker than many one by one.
+pub(crate) fn rows(connection: &Connection, plan: &Plan) -> Outcome<Vec<Rows>> {
+    let project = scope_of(connection, &plan.query)?.project;
+    let few = plan.sql.is_some() || plan.query.run.is_some();
+    let few = few
+        || match project {
+            Some(project) => !is_large(connection, project)?,
+            None => false,
+        };
+    if few {
+        return Ok(vec![Rows::Indexed]);
     }
-    Ok(match project {
-        Some(project) if !is_large(connection, project)? => "INDEXED BY run_of_project",
-        _ => "NOT INDEXED",
+    let last: Option<i64> = connection
+        .prepare_cached("SELECT max(id) FROM run")?
+        .query_row([], |r| r.get(0))?;
+    let end = last.unwrap_or(0).saturating_add(1);
+    Ok(if end < MANY {
+        vec![Rows::Range(0..end)]
+    } else {
+        vec![Rows::Range(0..end / 2), Rows::Range(end / 2..end)]
     })
 }
 
-/// Gives each run of the query, in no order; with `among` those of so many first ones, in order.
-fn each_hit(
+/// Gives each of these rows that the query asks for: first ones in their order, others in none.
+fn each_match(
     connection: &Connection,
     plan: &Plan,
-    among: Option<usize>,
-    mut give: impl FnMut(Hit),
+    rows: &Rows,
+    mut give: impl FnMut(&RunRow<'_>) -> Outcome<()>,
 ) -> Outcome<()> {
     let query = &plan.query;
     let scope = scope_of(connection, query)?;
     let condition = plan.sql.as_ref().map_or("1", |sql| sql.sql.as_str());
-    let what = if plan.looks_at_rows() {
-        columns(plan.needs)
-    } else {
-        "run.id AS id, run.project AS project_id, run_id, run.created_ms AS created_ms, run.created_ns AS created_ns"
-            .to_owned()
-    };
+    let (what, join) = (plan.needs.columns(), plan.needs.join());
     let (index, filter) = (scope.index, &scope.filter);
-    let sql = match among {
-        Some(among) => {
+    let sql = match rows {
+        Rows::First(among) => {
             let down = match query.order {
                 RunOrder::OldestFirst => "",
                 _ => " DESC",
             };
-            let order = |table: &str| {
-                format!(
-                    "ORDER BY {table}.created_ms{down}, {table}.created_ns{down}, {table}.run_id, {table}.project"
-                )
-            };
+            let order = format!(
+                "ORDER BY run.created_ms{down}, run.created_ns{down}, run.run_id, run.project"
+            );
             format!(
                 "SELECT {what} FROM
-                     (SELECT run.id AS first FROM run INDEXED BY {index} WHERE {filter} {} LIMIT {among})
-                 JOIN run ON run.id = first JOIN project ON project.id = run.project WHERE {condition} {}",
-                order("run"),
-                order("run"),
+                     (SELECT run.id AS first FROM run INDEXED BY {index} WHERE {filter} {order} LIMIT {among})
+                 JOIN run ON run.id = first {join} WHERE {condition} {order}"
             )
         }
-        None => {
-            let hint = hint(connection, plan, scope.project)?;
-            format!(
-                "SELECT {what} FROM run {hint} CROSS JOIN project ON project.id = run.project
-                 WHERE {filter} AND {condition}"
-            )
+        Rows::Indexed => {
+            let hint = match (&plan.sql, &query.run) {
+                (None, None) => "INDEXED BY run_of_project",
+                _ => "",
+            };
+            format!("SELECT {what} FROM run {hint} {join} WHERE {filter} AND {condition}")
         }
+        Rows::Range(range) => format!(
+            "SELECT {what} FROM run NOT INDEXED {join}
+             WHERE {filter} AND {condition} AND run.id >= {} AND run.id < {}",
+            range.start, range.end
+        ),
     };
     let mut statement = connection.prepare_cached(&sql)?;
     let (run, entity, project) = names(query);
@@ -326,38 +332,12 @@ fn each_hit(
     values.extend(bound.iter().map(|one| one as &dyn ToSql));
     let mut rows = statement.query(values.as_slice())?;
     while let Some(row) = rows.next()? {
-        let mut by = None;
-        if plan.looks_at_rows() {
-            let (_, run) = from_row(row)?;
-            if !passes(plan, &run) {
-                continue;
-            }
-            if let RunOrder::By(sort) = &query.order {
-                by = Some(sort.resolved().key(RunNode::new(&run)));
-            }
+        let row = RunRow::new(row);
+        if plan.matches(&row) {
+            give(&row)?;
         }
-        give(hit(row, by)?);
     }
     Ok(())
-}
-
-fn passes(plan: &Plan, run: &Run) -> bool {
-    let rest = plan.residual.as_ref();
-    rest.is_none_or(|rest| rest.matches(RunNode::new(run)))
-}
-
-fn hit(row: &Row<'_>, by: Option<SortKey>) -> Outcome<Hit> {
-    let run = row
-        .get_ref("run_id")?
-        .as_str()
-        .map_err(rusqlite::Error::from)?;
-    Ok(Hit {
-        id: row.get("id")?,
-        by,
-        created: (row.get("created_ms")?, row.get("created_ns")?),
-        run: run.into(),
-        project: row.get("project_id")?,
-    })
 }
 
 /// The runs with these row ids, in the order of the ids; those that are gone do not come.

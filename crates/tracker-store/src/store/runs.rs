@@ -1,17 +1,19 @@
 use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{
+    StreamExt, TryStreamExt, future,
+    stream::{self, BoxStream},
+};
 use rusqlite::Connection;
 use tracker_model::{
-    Error, Precondition, Result, Run, RunOrder, RunParts, RunPatch, RunPath, RunQuery, RunStore,
-    Timestamp,
+    Error, Precondition, Result, Run, RunOrder, RunPatch, RunPath, RunQuery, RunStore, Timestamp,
 };
 
 use super::{EmbeddedStore, history::remove_files, pages::paginate};
 use crate::catalog::{
     Outcome,
-    run_query::{self, Plan},
+    run_query::{self, Hits, Plan, Rows},
     runs, segments, tail,
 };
 
@@ -76,12 +78,16 @@ impl RunStore for EmbeddedStore {
     }
 
     async fn count_runs(&self, query: &RunQuery) -> Result<u64> {
-        let query = query.clone();
-        let count = move |c: &Connection| match query.filter {
-            Some(_) => run_query::count(c, &Plan::new(query)?),
-            None => runs::count(c, &query),
-        };
-        self.catalog().read("count runs", count).await
+        if query.filter.is_none() {
+            let query = query.clone();
+            let count = move |c: &Connection| runs::count(c, &query);
+            return self.catalog().read("count runs", count).await;
+        }
+        let plan = Arc::new(Plan::new(query.clone()));
+        let counts = self.of_all_rows("count runs", &plan, |c, plan, rows| {
+            run_query::count(c, plan, rows)
+        });
+        Ok(counts.await?.into_iter().sum())
     }
 
     async fn delete_run(&self, path: &RunPath) -> Result<()> {
@@ -102,78 +108,89 @@ impl EmbeddedStore {
     /// Runs by a filter or in an order of its own: their row ids are found first, and the runs read
     /// as they are asked for.
     fn select_runs(&self, query: RunQuery) -> BoxStream<'static, Result<Run>> {
+        let parts = query.parts;
+        let plan = Arc::new(Plan::new(query));
         let store = self.clone();
-        paginate(move |at: Option<Found>| {
-            let (store, query) = (store.clone(), query.clone());
+        let ids = async move {
+            let first = store.first_runs(Arc::clone(&plan)).await?;
+            let later = stream::once(store.later_runs(plan, first.clone()));
+            Ok(stream::once(future::ready(Ok(first))).chain(later))
+        };
+        let store = self.clone();
+        let read = move |ids: Vec<i64>| {
+            let store = store.clone();
             async move {
-                let parts = query.parts;
-                let page = move |c: &Connection| {
-                    let found = match at {
-                        Some(found) if found.complete || found.next < found.ids.len() => found,
-                        found => Found::more(c, &Plan::new(query)?, found)?,
-                    };
-                    found.page(c, parts)
-                };
-                store.catalog().read("list runs", page).await
+                let fetch = move |c: &Connection| run_query::fetch(c, &ids, parts);
+                store.catalog().read("list runs", fetch).await
             }
-        })
-    }
-}
-
-/// The row ids that were found, and how many were given.
-#[derive(Clone)]
-struct Found {
-    ids: Arc<[i64]>,
-    next: usize,
-    /// Whether these are all.
-    complete: bool,
-}
-
-impl Found {
-    /// The first ones, if they are among the first runs of the project; then all.
-    fn more(c: &Connection, plan: &Plan, before: Option<Self>) -> Outcome<Self> {
-        let limit = plan.limit();
-        let first = match before {
-            None => run_query::find_first(c, plan, limit.min(FIRST_PAGE), AMONG_FIRST)?,
-            Some(_) => None,
         };
-        let complete = first.is_none() || limit <= FIRST_PAGE;
-        let ids = match first {
-            Some(ids) => ids,
-            None => run_query::find(c, plan)?,
-        };
-        // What was given is not given again, even if the runs before it are others now.
-        let ids: Vec<i64> = match &before {
-            Some(before) => {
-                let given: HashSet<i64> = before.ids.iter().copied().collect();
-                let left = limit - given.len();
-                ids.into_iter()
-                    .filter(|id| !given.contains(id))
-                    .take(left)
-                    .collect()
-            }
-            None => ids,
-        };
-        Ok(Self {
-            ids: ids.into(),
-            next: 0,
-            complete,
-        })
+        stream::once(ids)
+            .try_flatten()
+            .map_ok(move |ids| {
+                let pages = stream::iter(pages(&ids)).map(read.clone());
+                // One page is read while the one before it is used.
+                pages.buffered(2)
+            })
+            .try_flatten()
+            .map_ok(|runs| stream::iter(runs).map(Ok))
+            .try_flatten()
+            .boxed()
     }
 
-    fn page(self, c: &Connection, parts: RunParts) -> Outcome<(Vec<Run>, Option<Self>)> {
-        let (mut next, mut runs) = (self.next, Vec::new());
-        // Where all of a page are gone meanwhile, the next one is tried: an empty page is the end.
-        while runs.is_empty() && next < self.ids.len() {
-            let size = if next == 0 { FIRST_PAGE } else { PAGE };
-            let end = self.ids.len().min(next + size);
-            let ids = self.ids.get(next..end).unwrap_or_default();
-            runs = run_query::fetch(c, ids, parts)?;
-            next = end;
+    /// A first page, if it is found among the first runs of all; otherwise nothing.
+    async fn first_runs(&self, plan: Arc<Plan>) -> Result<Vec<i64>> {
+        let find = move |c: &Connection| {
+            let wanted = plan.limit().min(FIRST_PAGE);
+            run_query::find_first(c, &plan, wanted, AMONG_FIRST)
+        };
+        let found = self.catalog().read("find runs", find).await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The others, in order.
+    async fn later_runs(self, plan: Arc<Plan>, first: Vec<i64>) -> Result<Vec<i64>> {
+        let wanted = plan.limit() - first.len();
+        if wanted == 0 {
+            return Ok(Vec::new());
         }
-        let more = next < self.ids.len() || !self.complete;
-        Ok((runs, more.then_some(Self { next, ..self })))
+        let parts = self
+            .of_all_rows("find runs", &plan, run_query::find)
+            .await?;
+        let mut all = Hits::new(plan);
+        parts.into_iter().for_each(|hits| all.join(hits));
+        // What was given is not given again, even if other runs come before it now.
+        let given: HashSet<i64> = first.into_iter().collect();
+        let later = all.into_ids().into_iter().filter(|id| !given.contains(id));
+        Ok(later.take(wanted).collect())
     }
+
+    /// What a job says of all rows that a query looks at, in parts.
+    async fn of_all_rows<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        plan: &Arc<Plan>,
+        job: fn(&Connection, &Arc<Plan>, &Rows) -> Outcome<T>,
+    ) -> Result<Vec<T>> {
+        let of = Arc::clone(plan);
+        let parts = move |c: &Connection| run_query::rows(c, &of);
+        let parts = self.catalog().read(doing, parts).await?;
+        let jobs = parts.into_iter().map(|rows| {
+            let plan = Arc::clone(plan);
+            let job = move |c: &Connection| job(c, &plan, &rows);
+            self.catalog().read(doing, job)
+        });
+        future::try_join_all(jobs).await
+    }
+}
+
+/// A small page, so that it comes soon, and larger ones.
+fn pages(ids: &[i64]) -> Vec<Vec<i64>> {
+    let (first, rest) = ids.split_at(ids.len().min(FIRST_PAGE));
+    let first = std::iter::once(first).filter(|page| !page.is_empty());
+    first
+        .chain(rest.chunks(PAGE))
+        .map(<[i64]>::to_vec)
+        .collect()
 }
 
 fn upsert(c: &Connection, path: RunPath, patch: RunPatch, pre: Precondition) -> Outcome<Run> {
