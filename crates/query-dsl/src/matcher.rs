@@ -65,8 +65,8 @@ enum Element {
 enum Source<'p, N> {
     /// A way into a document.
     Route(N, &'p Route),
-    /// Just this value.
-    Only(N),
+    /// Just this value, or just a missing field.
+    Only(Option<N>),
 }
 
 impl<'a, N: Node<'a>> Source<'_, N> {
@@ -75,7 +75,7 @@ impl<'a, N: Node<'a>> Source<'_, N> {
     fn any(self, unwind: bool, mut passes: impl FnMut(Option<N>) -> bool) -> bool {
         match self {
             Self::Route(root, route) => route.any(root, unwind, &mut passes),
-            Self::Only(node) => passes(Some(node)),
+            Self::Only(candidate) => passes(candidate),
         }
     }
 }
@@ -88,7 +88,12 @@ impl Plan {
             Self::And(all) => all.iter().all(|plan| plan.holds(document)),
             Self::Or(any) => any.iter().any(|plan| plan.holds(document)),
             Self::Nor(none) => !none.iter().any(|plan| plan.holds(document)),
-            Self::Field(route, checks) => every(checks, Source::Route(document, route)),
+            Self::Field(route, checks) => {
+                // What several checks ask is looked up once.
+                let only = (checks.len() > 1).then(|| route.only(document)).flatten();
+                let source = only.map_or(Source::Route(document, route), Source::Only);
+                every(checks, source)
+            }
         }
     }
 }
@@ -112,7 +117,7 @@ impl Element {
     /// Whether some element of an array is like this.
     fn found_in<'a, N: Node<'a>>(&self, array: N) -> bool {
         array.items().any(|item| match self {
-            Self::Value(checks) => every(checks, Source::Only(item)),
+            Self::Value(checks) => every(checks, Source::Only(Some(item))),
             Self::Object(plan) => {
                 matches!(item.kind(), Kind::Object | Kind::Array) && plan.holds(item)
             }

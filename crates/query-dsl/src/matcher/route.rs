@@ -31,6 +31,26 @@ impl Route {
         }
     }
 
+    /// The one candidate that there is, where the way leads through objects alone to no array;
+    /// nothing if there may be more.
+    pub(super) fn only<'a, N: Node<'a>>(&self, root: N) -> Option<Option<N>> {
+        let mut node = root;
+        for step in &self.steps {
+            let [(key, _)] = step.keys.as_slice() else {
+                return None;
+            };
+            match node.kind() {
+                Kind::Array => return None,
+                _ if step.optional => return None,
+                _ => match node.get(key) {
+                    Some(child) => node = child,
+                    None => return Some(None),
+                },
+            }
+        }
+        (!matches!(node.kind(), Kind::Array)).then_some(Some(node))
+    }
+
     /// Whether some candidate passes; see [`super::Source::any`].
     pub(super) fn any<'a, N: Node<'a>>(
         &self,

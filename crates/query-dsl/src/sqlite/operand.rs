@@ -60,6 +60,16 @@ impl Operand {
         }
     }
 
+    /// That it has one of these types and that something holds of its value, which is NULL where
+    /// there is none. Of a column with one type, that alone is asked, so that an index serves.
+    pub(super) fn is_and(&self, types: &[&str], holds: &str) -> String {
+        let is = self.is(types);
+        match self {
+            Self::Column(..) if is != "0" => format!("({holds})"),
+            _ => format!("({is} AND {holds})"),
+        }
+    }
+
     pub(super) fn is_null_or_missing(&self) -> String {
         match self {
             Self::Site(site) => format!("coalesce({}, 'null') = 'null'", site.kind()),

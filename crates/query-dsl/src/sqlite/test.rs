@@ -65,7 +65,7 @@ fn compared(value: &Value, symbol: &str, operand: &Operand) -> Option<Answer> {
         return None;
     }
     let (types, parameter) = parameter(value)?;
-    let sql = format!("({} AND {} {symbol} ?)", operand.is(types), operand.value());
+    let sql = operand.is_and(types, &format!("{} {symbol} ?", operand.value()));
     Some(bound(sql, vec![parameter]))
 }
 
@@ -156,10 +156,11 @@ fn one_of(list: Vec<SqlValue>, types: &[&str], operand: &Operand) -> Option<Answ
     if list.is_empty() {
         return None;
     }
-    let (is, value) = (operand.is(types), operand.value());
+    let value = operand.value();
     if list.len() <= MANY {
         let marks = vec!["?"; list.len()].join(", ");
-        return Some(bound(format!("({is} AND {value} IN ({marks}))"), list));
+        let sql = operand.is_and(types, &format!("{value} IN ({marks})"));
+        return Some(bound(sql, list));
     }
     let mut json = String::new();
     write::list(&list, &mut json, |one, out| match one {
@@ -168,7 +169,10 @@ fn one_of(list: Vec<SqlValue>, types: &[&str], operand: &Operand) -> Option<Answ
         SqlValue::Real(d) => out.push_str(if *d > 0.0 { "1e999" } else { "-1e999" }),
         SqlValue::Text(text) => write::string(text, out),
     });
-    let sql = format!("({is} AND {value} IN (SELECT atom FROM json_each(?)))");
+    let sql = operand.is_and(
+        types,
+        &format!("{value} IN (SELECT atom FROM json_each(?))"),
+    );
     Some(bound(sql, vec![SqlValue::Text(json)]))
 }
 
@@ -253,13 +257,12 @@ fn regex(pattern: &Pattern, operand: &Operand) -> Option<Answer> {
         }
         Some(Shape::Prefix(prefix)) if plain(&prefix) => {
             let mut params = vec![SqlValue::Text(prefix.clone())];
-            let mut sql = format!("({text} AND {value} >= ?");
+            let mut holds = format!("{value} >= ?");
             if let Some(after) = after(&prefix) {
-                sql.push_str(&format!(" AND {value} < ?"));
+                holds.push_str(&format!(" AND {value} < ?"));
                 params.push(SqlValue::Text(after));
             }
-            sql.push(')');
-            Some(bound(sql, params))
+            Some(bound(operand.is_and(&["text"], &holds), params))
         }
         Some(Shape::Contains(part)) if plain(&part) => Some(bound(
             format!("({text} AND instr({value}, ?) > 0)"),

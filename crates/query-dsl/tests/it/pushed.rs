@@ -48,16 +48,13 @@ fn columns_are_asked_where_a_mapping_names_them() {
         )
     };
     let (sql, residual) = pushed(r#"{"state":"finished"}"#);
-    assert_eq!(sql.unwrap(), "((state IS NOT NULL AND state = ?))");
+    assert_eq!(sql.unwrap(), "((state = ?))");
     assert_eq!(residual, None);
     let (sql, residual) = pushed(r#"{"state":{"$ne":"finished"}}"#);
-    assert_eq!(
-        sql.unwrap(),
-        "((NOT coalesce((state IS NOT NULL AND state = ?), 0)))"
-    );
+    assert_eq!(sql.unwrap(), "((NOT coalesce((state = ?), 0)))");
     assert_eq!(residual, None);
     let (sql, residual) = pushed(r#"{"created_at":{"$gte":{"$date":"2026-01-01T00:00:00Z"}}}"#);
-    assert_eq!(sql.unwrap(), "((created IS NOT NULL AND created >= ?))");
+    assert_eq!(sql.unwrap(), "((created >= ?))");
     assert_eq!(residual, None);
     let (sql, residual) = pushed(r#"{"state":1,"nosuch":1,"config.lr":{"$exists":true}}"#);
     assert!(sql.unwrap().starts_with("(((0 AND state = ?)) AND "));
