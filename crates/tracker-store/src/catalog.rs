@@ -105,6 +105,17 @@ impl Catalog {
         self.readers.read(doing, job).await
     }
 
+    /// Like [`Self::read`] for a few rows by their keys: they are read sooner than another thread
+    /// is woken, and readers do not wait for writers. Only where no connection is free another
+    /// thread does it.
+    pub(crate) async fn look_up<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        job: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T> {
+        self.readers.look_up(doing, job).await
+    }
+
     /// Like [`Self::read`] on a thread that may block.
     pub(crate) fn read_now<T>(
         &self,

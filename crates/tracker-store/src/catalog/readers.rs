@@ -63,6 +63,18 @@ impl Readers {
             .map_err(|e| unexpected(format!("{doing}: the reading thread ended")).with_source(e))?
     }
 
+    pub(super) async fn look_up<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        job: impl FnOnce(&Connection) -> Outcome<T> + Send + 'static,
+    ) -> Result<T> {
+        let permit = self.permits.try_acquire().ok();
+        if let Some((_permit, connection)) = permit.zip(self.pool.idle()) {
+            return self.pool.read_with(connection, doing, job);
+        }
+        self.read(doing, job).await
+    }
+
     pub(super) fn read_now<T>(
         &self,
         doing: &'static str,
@@ -93,18 +105,26 @@ impl Pool {
         doing: &'static str,
         job: impl FnOnce(&Connection) -> Outcome<T>,
     ) -> Result<T> {
-        let connection = self.take()?;
+        let connection = match self.idle() {
+            Some(connection) => connection,
+            None => schema::open_reader(&self.file, self.read_only_store)?,
+        };
+        self.read_with(connection, doing, job)
+    }
+
+    fn read_with<T>(
+        &self,
+        connection: Connection,
+        doing: &'static str,
+        job: impl FnOnce(&Connection) -> Outcome<T>,
+    ) -> Result<T> {
         let answer = in_snapshot(&connection, job).map_err(|e| e.into_error(doing));
         self.give_back(connection);
         answer
     }
 
-    fn take(&self) -> Result<Connection> {
-        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
-        match idle {
-            Some(connection) => Ok(connection),
-            None => schema::open_reader(&self.file, self.read_only_store),
-        }
+    fn idle(&self) -> Option<Connection> {
+        self.idle.lock().ok().and_then(|mut idle| idle.pop())
     }
 
     fn give_back(&self, connection: Connection) {

@@ -20,7 +20,7 @@ impl FileStore for EmbeddedStore {
         self.catalog().check_writable()?;
         let path = run.clone();
         self.catalog()
-            .read("put a file", move |c| runs::require(c, &path))
+            .look_up("put a file", move |c| runs::require(c, &path))
             .await?;
         let incoming = self.receive(body).await?;
         let info = FileInfo {
@@ -46,7 +46,7 @@ impl FileStore for EmbeddedStore {
             async move {
                 let after = after.unwrap_or_default();
                 let list = move |c: &_| files::page(c, runs::require(c, &run)?, &after, PAGE);
-                let page = store.catalog().read("list files", list).await?;
+                let page = store.catalog().look_up("list files", list).await?;
                 let last = page.last().map(|f| f.name.clone());
                 Ok((page, last))
             }

@@ -56,7 +56,7 @@ impl HistoryStore for EmbeddedStore {
             let tail = by_series(tail::read(c, run, stream)?, &view);
             Ok((view, tail))
         };
-        let (view, tail) = self.catalog().read("read a history", read).await?;
+        let (view, tail) = self.catalog().look_up("read a history", read).await?;
         let mut infos: BTreeMap<SeriesKey, SeriesInfo> = view
             .series
             .iter()

@@ -26,7 +26,7 @@ impl ProjectStore for EmbeddedStore {
         let key = path.clone();
         let found = self
             .catalog()
-            .read("read a project", move |c| projects::find(c, &key))
+            .look_up("read a project", move |c| projects::find(c, &key))
             .await?;
         found
             .map(|(_, project)| project)

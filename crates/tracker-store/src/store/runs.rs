@@ -43,7 +43,7 @@ impl RunStore for EmbeddedStore {
         let key = path.clone();
         let found = self
             .catalog()
-            .read("read a run", move |c| runs::find(c, &key))
+            .look_up("read a run", move |c| runs::find(c, &key))
             .await?;
         found
             .map(|(_, run)| run)

@@ -37,10 +37,12 @@ pub(super) fn scan(
     stream::once(async move {
         for _ in 0..TRIES {
             let (inner, run, query) = (store.inner(), run.clone(), query.clone());
-            if let Some(batches) =
-                blocking("read a history", move || open(&inner, &run, &query)).await?
-            {
-                return Ok(ahead(batches));
+            let begin = move || match open(&inner, &run, &query)? {
+                Some(batches) => chunk(batches).map(Some),
+                None => Ok(None),
+            };
+            if let Some(first) = blocking("read a history", begin).await? {
+                return Ok(ahead(first));
             }
         }
         Err(corrupt(format!(
@@ -159,25 +161,30 @@ fn within(
     }))
 }
 
-/// Batches as a stream, read a chunk ahead on a thread that may block.
-fn ahead(batches: Batches) -> BoxStream<'static, Result<PointBatch>> {
-    type Chunk = (Vec<PointBatch>, Option<Batches>);
-    fn next(mut batches: Batches) -> JoinHandle<Result<Chunk>> {
-        tokio::task::spawn_blocking(move || {
-            let (mut chunk, mut points, mut bytes) = (Vec::new(), 0, 0);
-            for batch in batches.by_ref() {
-                let batch = batch?;
-                points += batch.len();
-                bytes += batch.weight();
-                chunk.push(batch);
-                if points >= CHUNK || bytes >= CHUNK_BYTES {
-                    return Ok((chunk, Some(batches)));
-                }
-            }
-            Ok((chunk, None))
-        })
+/// Batches that were read, and those that come after them.
+type Chunk = (Vec<PointBatch>, Option<Batches>);
+
+/// Reads the next chunk.
+fn chunk(mut batches: Batches) -> Result<Chunk> {
+    let (mut chunk, mut points, mut bytes) = (Vec::new(), 0, 0);
+    for batch in batches.by_ref() {
+        let batch = batch?;
+        points += batch.len();
+        bytes += batch.weight();
+        chunk.push(batch);
+        if points >= CHUNK || bytes >= CHUNK_BYTES {
+            return Ok((chunk, Some(batches)));
+        }
     }
-    stream::try_unfold(Some(next(batches)), |task| async move {
+    Ok((chunk, None))
+}
+
+/// Batches as a stream, read a chunk ahead on a thread that may block.
+fn ahead((first, rest): Chunk) -> BoxStream<'static, Result<PointBatch>> {
+    fn next(batches: Batches) -> JoinHandle<Result<Chunk>> {
+        tokio::task::spawn_blocking(move || chunk(batches))
+    }
+    let rest = stream::try_unfold(rest.map(next), |task| async move {
         let Some(task) = task else { return Ok(None) };
         let ended = |e| unexpected("read a history: the thread ended").with_source(e);
         let (chunk, batches) = task.await.map_err(ended)??;
@@ -185,7 +192,8 @@ fn ahead(batches: Batches) -> BoxStream<'static, Result<PointBatch>> {
             stream::iter(chunk.into_iter().map(Ok)),
             batches.map(next),
         )))
-    })
-    .try_flatten()
-    .boxed()
+    });
+    stream::iter(first.into_iter().map(Ok))
+        .chain(rest.try_flatten())
+        .boxed()
 }
