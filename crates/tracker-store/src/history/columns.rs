@@ -12,8 +12,9 @@ use parquet::{
     file::properties::{EnabledStatistics, WriterProperties},
     schema::types::ColumnPath,
 };
-use tracker_model::{PointBatch, Result, SeriesKey, Values};
+use tracker_model::{PointBatch, Result, SeriesKey, ValueKind, Values};
 
+use super::index::Shape;
 use crate::error::Doing;
 
 /// A line for each point: the series, the row, the step, the time with the nanoseconds below its
@@ -55,7 +56,9 @@ pub(super) mod at {
 /// The most lines of a row group.
 pub(super) const MAX_GROUP: usize = 512 << 10;
 
-pub(super) fn properties() -> Result<WriterProperties> {
+/// How a segment of points of this shape is encoded. Others may come later: the columns that the
+/// shape leaves empty are then only larger than they need be. Those of texts are not left to that.
+pub(super) fn properties(shape: Shape) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(1).doing("set up the compression of histories")?;
     let column = |name: &str| ColumnPath::from(name);
     let mut builder = WriterProperties::builder()
@@ -73,6 +76,17 @@ pub(super) fn properties() -> Result<WriterProperties> {
     }
     for name in ["row", "step", "time", "time_ns", "int"] {
         builder = builder.set_column_encoding(column(name), Encoding::DELTA_BINARY_PACKED);
+    }
+    // To set up the compression of a column costs as much as to encode hundreds of points.
+    for (name, used) in [
+        ("row", shape.rows),
+        ("time_ns", shape.sub_ns),
+        ("int", shape.kinds.contains(ValueKind::I64)),
+        ("bool", shape.kinds.contains(ValueKind::Bool)),
+    ] {
+        if !used {
+            builder = builder.set_column_compression(column(name), Compression::UNCOMPRESSED);
+        }
     }
     Ok(builder.build())
 }

@@ -43,6 +43,8 @@ pub(crate) struct Encoder {
     hashed: VecDeque<SeriesKey>,
     last_key: Option<SeriesKey>,
     segment: Option<SegmentFile>,
+    /// What the next segment begins with.
+    next_shape: Shape,
     /// Whether what is known of the series is known elsewhere.
     merging: bool,
 }
@@ -66,6 +68,7 @@ impl Encoder {
             hashed: VecDeque::new(),
             last_key: None,
             segment: None,
+            next_shape: Shape::default(),
             merging: false,
         }
     }
@@ -81,6 +84,14 @@ impl Encoder {
 
     /// Writes points, sorted by series.
     pub(crate) fn write(&mut self, buffer: Buffer) -> Result<()> {
+        if self.segment.is_none() {
+            let mut shape = Shape::default();
+            let batches = buffer.values().flatten().map(|(_, batch)| batch);
+            for batch in batches.filter(|batch| !batch.is_empty()) {
+                shape.extend(shape_of(batch));
+            }
+            self.next_shape = shape;
+        }
         for (key, batches) in buffer {
             self.write_series(&key, &batches)?;
         }
@@ -98,7 +109,7 @@ impl Encoder {
         };
         let segment = match &mut self.segment {
             Some(segment) => segment,
-            none => none.insert(SegmentFile::create(&self.inner.storage)?),
+            none => none.insert(SegmentFile::create(&self.inner.storage, self.next_shape)?),
         };
         if self.last_key.as_ref() != Some(key) {
             segment.next_series()?;

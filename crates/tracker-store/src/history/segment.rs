@@ -11,7 +11,7 @@ use tracker_model::{MAX_BATCH_POINTS, PointBatch, Result};
 
 use super::{
     columns::{Columns, SCHEMA, properties},
-    index::Part,
+    index::{Part, Shape},
 };
 use crate::{
     error::{Doing, unexpected},
@@ -44,9 +44,10 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
-    pub(crate) fn create(storage: &Storage) -> Result<Self> {
+    /// Begins a segment; its first points are of this shape.
+    pub(crate) fn create(storage: &Storage, shape: Shape) -> Result<Self> {
         let options = ArrowWriterOptions::new()
-            .with_properties(properties()?)
+            .with_properties(properties(shape)?)
             .with_skip_arrow_metadata(true);
         let spill = Spill {
             storage: storage.clone(),
