@@ -5,7 +5,7 @@ use futures::stream::BoxStream;
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Collection,
     CollectionPatch, CollectionPath, FileDraft, FileInfo, HistoryStream, ManifestEntry, PointBatch,
-    Project, ProjectPatch, ProjectPath, Result, Run, RunPath, SeriesInfo, SeriesKey,
+    Project, ProjectPatch, ProjectPath, Result, Run, RunPath, SeriesInfo,
 };
 
 /// What a sink can do.
@@ -60,13 +60,13 @@ pub trait Sink: Display + Debug + Send + Sync + 'static {
     /// The series of a history of a run.
     async fn series(&self, path: &RunPath, stream: HistoryStream) -> Result<Vec<SeriesInfo>>;
 
-    /// The points of some series of a history of a run, or of all; the series one after the other,
-    /// in order of their keys.
+    /// The points of series of a history of a run that [`Self::series`] has told of; the series
+    /// one after the other, in order of their keys.
     fn points(
         &self,
         path: &RunPath,
         stream: HistoryStream,
-        keys: Option<Vec<SeriesKey>>,
+        series: Vec<SeriesInfo>,
     ) -> BoxStream<'static, Result<PointBatch>>;
 
     /// The files of a run.

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, btree_map::Entry},
     fmt,
     sync::Arc,
 };
@@ -159,17 +159,13 @@ impl Sink for TrackerSink {
         &self,
         path: &RunPath,
         stream: HistoryStream,
-        keys: Option<Vec<SeriesKey>>,
+        series: Vec<SeriesInfo>,
     ) -> BoxStream<'static, Result<PointBatch>> {
         let (tracker, path) = (Arc::clone(&self.tracker), path.clone());
-        let keys: Option<BTreeSet<SeriesKey>> = keys.map(|keys| keys.into_iter().collect());
-        let groups = async move {
-            let mut series = tracker.series(&path, stream).await?;
-            series.retain(|s| keys.as_ref().is_none_or(|keys| keys.contains(&s.key)));
-            let scan = move |group: Vec<SeriesKey>| scan_group(&*tracker, &path, stream, group);
-            Ok(futures::stream::iter(groups_of(series)).flat_map(scan))
-        };
-        futures::stream::once(groups).try_flatten().boxed()
+        let scan = move |group: Vec<SeriesKey>| scan_group(&*tracker, &path, stream, group);
+        futures::stream::iter(groups_of(series))
+            .flat_map(scan)
+            .boxed()
     }
 
     fn files(&self, path: &RunPath) -> BoxStream<'static, Result<FileInfo>> {

@@ -213,9 +213,9 @@ async fn first_difference(
             })
         })
         .boxed();
-    let mut theirs = checker
-        .sink
-        .points(&there.path, stream, Some(vec![key.clone()]));
+    let mut listed = checker.sink.series(&there.path, stream).await?;
+    listed.retain(|series| series.key == *key);
+    let mut theirs = checker.sink.points(&there.path, stream, listed);
     let (mut a, mut b, mut i, mut j, mut index) = (None, None, 0, 0, 0u64);
     loop {
         while a.as_ref().is_none_or(|x: &PointBatch| i >= x.len()) {

@@ -85,7 +85,9 @@ async fn projects(sink: &dyn Sink) {
 
 async fn digest(sink: &dyn Sink, stream: HistoryStream, key: &str) -> (u64, String) {
     let mut hasher = SeriesHasher::default();
-    let mut batches = sink.points(&path(), stream, Some(vec![key.into()]));
+    let mut series = sink.series(&path(), stream).await.unwrap();
+    series.retain(|series| series.key.as_str() == key);
+    let mut batches = sink.points(&path(), stream, series);
     while let Some(batch) = batches.try_next().await.unwrap() {
         hasher.update(&batch);
     }
@@ -165,7 +167,8 @@ async fn one_run(sink: &dyn Sink) {
         "system metrics are a history of their own"
     );
     let mut keys = Vec::new();
-    let mut batches = sink.points(&path(), Metrics, None);
+    let series = sink.series(&path(), Metrics).await.unwrap();
+    let mut batches = sink.points(&path(), Metrics, series);
     while let Some(batch) = batches.try_next().await.unwrap() {
         keys.push(batch.key.to_string());
     }

@@ -210,7 +210,7 @@ async fn known(
     }
     let path = job.target(run).await?;
     let mut hasher = SeriesHasher::default();
-    let mut batches = job.sink.points(&path, stream, Some(vec![info.key]));
+    let mut batches = job.sink.points(&path, stream, vec![info]);
     while let Some(batch) = batches.try_next().await? {
         hasher.update(&batch);
     }

@@ -153,13 +153,8 @@ pub(crate) async fn read_points(
     run: &Run,
     stream: HistoryStream,
 ) -> Result<(Checksums, BTreeMap<SeriesKey, SourceSeries>)> {
-    let keys: Vec<SeriesKey> = sink
-        .series(&run.path, stream)
-        .await?
-        .into_iter()
-        .map(|s| s.key)
-        .collect();
-    let mut checksum = PointsChecksum::for_keys(&keys);
+    let listed = sink.series(&run.path, stream).await?;
+    let mut checksum = PointsChecksum::for_keys(listed.iter().map(|s| &s.key));
     let mut series = BTreeMap::new();
     let mut current: Option<(SeriesKey, SeriesHasher)> = None;
     let mut end = |done: Option<(SeriesKey, SeriesHasher)>| {
@@ -171,7 +166,7 @@ pub(crate) async fn read_points(
             series.insert(key, read);
         }
     };
-    let mut batches = sink.points(&run.path, stream, None);
+    let mut batches = sink.points(&run.path, stream, listed);
     while let Some(batch) = batches.try_next().await? {
         if current.as_ref().is_none_or(|(key, _)| *key != batch.key) {
             end(current.take());

@@ -15,7 +15,7 @@ use importer_core::{Result, RunWriter, Sink, SinkCapabilities};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Collection,
     CollectionPatch, CollectionPath, FileInfo, HistoryStream, ManifestEntry, PointBatch, Project,
-    ProjectPatch, ProjectPath, Run, RunPath, SeriesInfo, SeriesKey,
+    ProjectPatch, ProjectPath, Run, RunPath, SeriesInfo,
 };
 
 #[derive(Debug)]
@@ -95,9 +95,9 @@ impl Sink for CountingSink {
         &self,
         path: &RunPath,
         stream: HistoryStream,
-        keys: Option<Vec<SeriesKey>>,
+        series: Vec<SeriesInfo>,
     ) -> BoxStream<'static, Result<PointBatch>> {
-        self.count("points").points(path, stream, keys)
+        self.count("points").points(path, stream, series)
     }
 
     fn files(&self, path: &RunPath) -> BoxStream<'static, Result<FileInfo>> {
