@@ -212,7 +212,11 @@ impl LocalFolder {
     }
 
     fn look(&self, path: &Path) -> io::Result<Seen> {
-        let meta = fs::symlink_metadata(path)?;
+        self.see(path, fs::symlink_metadata(path)?)
+    }
+
+    /// What is there, by what the file system says of it, a symbolic link not followed.
+    fn see(&self, path: &Path, meta: fs::Metadata) -> io::Result<Seen> {
         if !meta.is_symlink() {
             return Ok(match (meta.is_file(), meta.is_dir()) {
                 (true, _) => Seen::File(meta),
@@ -256,7 +260,7 @@ struct Walk<'a, E> {
 
 impl<E> Walk<'_, E> {
     fn folder(&mut self, path: &Path, prefix: &str) -> Result<(), E> {
-        let entries = match sorted_entries(path) {
+        let entries = match measured_entries(path) {
             Ok(entries) => entries,
             Err(e) => return self.failed(path, &e),
         };
@@ -275,7 +279,7 @@ impl<E> Walk<'_, E> {
                 self.found(&path, "its path is longer than 4096 bytes")?;
                 continue;
             }
-            match self.folder.look(&path) {
+            match entry.meta.and_then(|meta| self.folder.see(&path, meta)) {
                 Ok(Seen::File(meta)) => self.file(path, name, &meta)?,
                 Ok(Seen::Folder) => self.folder(&path, &name)?,
                 Ok(Seen::Linked(real)) => {
@@ -341,14 +345,16 @@ impl<E> Walk<'_, E> {
 
 /// An entry of a folder.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct Entry<M = ()> {
     /// Its name in the folder.
     pub(crate) name: std::ffi::OsString,
     /// Its type, symbolic links not followed.
     pub(crate) kind: fs::FileType,
+    /// What else was asked of it.
+    pub(crate) meta: M,
 }
 
-impl Entry {
+impl<M> Entry<M> {
     /// The bytes that it is sorted by.
     fn bytes(&self) -> impl Iterator<Item = u8> {
         let slash = self.kind.is_dir().then_some(b'/');
@@ -359,12 +365,28 @@ impl Entry {
 /// The entries of a folder in byte order of their paths: a folder stands where its name with a `/`
 /// behind it stands, so that a walk over folders in folders is in order too.
 pub(crate) fn sorted_entries(path: &Path) -> io::Result<Vec<Entry>> {
+    entries_with(path, |_| ())
+}
+
+/// [`sorted_entries`] with sizes and times, symbolic links not followed: from the open folder they
+/// are had for less than by their paths.
+pub(crate) fn measured_entries(path: &Path) -> io::Result<Vec<Entry<io::Result<fs::Metadata>>>> {
+    // On Windows a folder may tell of a file what it was before the last write.
+    let measure = |entry: &fs::DirEntry| match cfg!(unix) {
+        true => entry.metadata(),
+        false => fs::symlink_metadata(entry.path()),
+    };
+    entries_with(path, measure)
+}
+
+fn entries_with<M>(path: &Path, meta: impl Fn(&fs::DirEntry) -> M) -> io::Result<Vec<Entry<M>>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         entries.push(Entry {
             name: entry.file_name(),
             kind: entry.file_type()?,
+            meta: meta(&entry),
         });
     }
     entries.sort_by(|a, b| a.bytes().cmp(b.bytes()));

@@ -96,8 +96,8 @@ fn model_metrics(folder: &Path, findings: &mut Vec<Finding>) -> Vec<RawModelMetr
     let done: Result<(), std::convert::Infallible> =
         walk_values(folder, Kind::Artifacts, &mut |leaf| {
             let (key, path) = match leaf {
-                Leaf::File { key, path } => (key, path),
-                Leaf::Odd(path) => {
+                Leaf::File { key, path, .. } => (key, path),
+                Leaf::Odd(path, ()) => {
                     let place = path.display().to_string();
                     findings.push(Finding::unreadable(
                         Kind::Artifacts,

@@ -18,6 +18,9 @@ use crate::{
 /// Lines of one file that are reported one by one, for each reason; the others are counted.
 const REPORTED: u64 = 20;
 
+/// Bytes of a line, rather few: `1700000000000 0.12345678901 100`.
+const LINE: u64 = 32;
+
 const CUT: &str = "the last line is not complete: it lacks its line end";
 const MALFORMED: &str = "the line is not TIME VALUE STEP";
 const LONG: &str = "the line is too long to be a point";
@@ -32,8 +35,8 @@ pub(super) fn read_points(
     let mut reader = LineReader::new();
     walk_values(metrics, Kind::Points, &mut |leaf| match leaf {
         Leaf::Finding(finding) => feed.item(PointItem::Finding(finding)),
-        Leaf::Odd(path) => count_lost(&mut reader, &path, feed),
-        Leaf::File { key, path } if query.wants(&key) => {
+        Leaf::Odd(path, ()) => count_lost(&mut reader, &path, feed),
+        Leaf::File { key, path, .. } if query.wants(&key) => {
             Series::new(&key, &path, feed).read(&mut reader)
         }
         Leaf::File { .. } => Ok(()),
@@ -102,12 +105,15 @@ impl<'a> Series<'a> {
     /// Sends all points, and what the summary says of them.
     fn read(mut self, reader: &mut LineReader) -> Filled {
         match fs::File::open(self.path) {
-            Ok(mut file) => match reader.read(&mut file, |line| self.take(line)) {
-                Ok(done) => done?,
-                Err(e) => self
-                    .feed
-                    .item(PointItem::Finding(unreadable(self.path, &e)))?,
-            },
+            Ok(mut file) => {
+                self.reserve(&file);
+                match reader.read(&mut file, |line| self.take(line)) {
+                    Ok(done) => done?,
+                    Err(e) => self
+                        .feed
+                        .item(PointItem::Finding(unreadable(self.path, &e)))?,
+                }
+            }
             Err(e) => self
                 .feed
                 .item(PointItem::Finding(unreadable(self.path, &e)))?,
@@ -139,6 +145,16 @@ impl<'a> Series<'a> {
             self.key.to_string(),
             latest,
         )])))
+    }
+
+    /// Makes room for the points that a file of this size has about.
+    fn reserve(&mut self, file: &fs::File) {
+        let bytes = file.metadata().map_or(0, |meta| meta.len());
+        let points = usize::try_from(bytes / LINE).unwrap_or(usize::MAX);
+        let points = points.min(MAX_BATCH_POINTS);
+        self.steps.reserve_exact(points);
+        self.times.reserve_exact(points);
+        self.values.reserve_exact(points);
     }
 
     fn take(&mut self, line: Line<'_>) -> Filled {

@@ -12,7 +12,7 @@ use importer_core::Kind;
 
 use super::{
     layout::{INPUTS, METRICS, OUTPUTS, PARAMS, TAGS},
-    tree::{Leaf, walk_values},
+    tree::{Leaf, measure_values},
 };
 use crate::{
     local_files::{LocalFolder, Met},
@@ -49,12 +49,10 @@ impl Stamp {
     }
 
     fn values(&mut self, folder: &Path) {
-        let done: Result<(), Infallible> = walk_values(folder, Kind::Runs, &mut |leaf| {
+        let done: Result<(), Infallible> = measure_values(folder, Kind::Runs, &mut |leaf| {
             match leaf {
-                Leaf::File { key, path } => self.file(&key, &fs::symlink_metadata(path)),
-                Leaf::Odd(path) => {
-                    self.file(&path.display().to_string(), &fs::symlink_metadata(&path))
-                }
+                Leaf::File { key, meta, .. } => self.file(&key, &meta),
+                Leaf::Odd(path, meta) => self.file(&path.display().to_string(), &meta),
                 Leaf::Finding(finding) => {
                     self.hash.field(finding.place).field(finding.reason);
                 }

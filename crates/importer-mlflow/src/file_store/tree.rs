@@ -2,29 +2,31 @@
 
 use std::{
     ffi::OsStr,
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use importer_core::{Finding, Kind};
 
-use crate::local_files::sorted_entries;
+use crate::local_files::{Entry, measured_entries, sorted_entries};
 
 /// Parts of a key. MLflow allows keys of 250 characters.
 const MAX_DEPTH: usize = 256;
 
 /// What a folder of values holds.
 #[derive(Debug)]
-pub(super) enum Leaf {
+pub(super) enum Leaf<M = ()> {
     /// A value.
     File {
         /// The path below the folder, `/` between the parts.
         key: String,
         /// Where it is.
         path: PathBuf,
+        /// What else was asked of it.
+        meta: M,
     },
     /// A file whose name is not UTF-8.
-    Odd(PathBuf),
+    Odd(PathBuf, M),
     /// Something that is not a value.
     Finding(Finding),
 }
@@ -36,15 +38,25 @@ pub(super) fn walk_values<E>(
     kind: Kind,
     visit: &mut dyn FnMut(Leaf) -> Result<(), E>,
 ) -> Result<(), E> {
-    descend(folder, "", 0, kind, visit)
+    descend(folder, "", 0, kind, sorted_entries, visit)
 }
 
-fn descend<E>(
+/// [`walk_values`] with sizes and times of the files.
+pub(super) fn measure_values<E>(
+    folder: &Path,
+    kind: Kind,
+    visit: &mut dyn FnMut(Leaf<io::Result<fs::Metadata>>) -> Result<(), E>,
+) -> Result<(), E> {
+    descend(folder, "", 0, kind, measured_entries, visit)
+}
+
+fn descend<M, E>(
     folder: &Path,
     prefix: &str,
     depth: usize,
     kind: Kind,
-    visit: &mut dyn FnMut(Leaf) -> Result<(), E>,
+    list: fn(&Path) -> io::Result<Vec<Entry<M>>>,
+    visit: &mut dyn FnMut(Leaf<M>) -> Result<(), E>,
 ) -> Result<(), E> {
     let found = |path: &Path, reason: &str| {
         Leaf::Finding(Finding::unreadable(
@@ -53,7 +65,7 @@ fn descend<E>(
             reason,
         ))
     };
-    let entries = match sorted_entries(folder) {
+    let entries = match list(folder) {
         Ok(entries) => entries,
         Err(e) if depth == 0 && e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => {
@@ -70,7 +82,7 @@ fn descend<E>(
         }
         let Some(name) = entry.name.to_str() else {
             visit(if entry.kind.is_file() {
-                Leaf::Odd(path)
+                Leaf::Odd(path, entry.meta)
             } else {
                 found(&path, "its name is not UTF-8")
             })?;
@@ -82,9 +94,13 @@ fn descend<E>(
             format!("{prefix}/{name}")
         };
         if entry.kind.is_file() {
-            visit(Leaf::File { key, path })?;
+            visit(Leaf::File {
+                key,
+                path,
+                meta: entry.meta,
+            })?;
         } else if entry.kind.is_dir() && depth < MAX_DEPTH {
-            descend(&path, &key, depth + 1, kind, visit)?;
+            descend(&path, &key, depth + 1, kind, list, visit)?;
         } else {
             visit(found(
                 &path,

@@ -44,8 +44,10 @@ pub(super) fn read_values(
         };
         match leaf {
             Leaf::Finding(finding) => findings.push(finding),
-            Leaf::Odd(path) => findings.push(found(&path, "its name is not UTF-8")),
-            Leaf::File { key, path } => match read_small(&path, MAX_VALUE).map(String::from_utf8) {
+            Leaf::Odd(path, ()) => findings.push(found(&path, "its name is not UTF-8")),
+            Leaf::File { key, path, .. } => match read_small(&path, MAX_VALUE)
+                .map(String::from_utf8)
+            {
                 Ok(Ok(value)) if budget.spend(key.len() + value.len()) => {
                     drop(out.insert(key, value))
                 }

@@ -79,6 +79,9 @@ impl SeriesHasher {
         let kind = batch.values.kind() as u8;
         let rows = batch.rows.as_deref();
         let times = batch.times.as_ref();
+        // What most points take: flags, step, time and a double.
+        let room = end.min(batch.len()).saturating_sub(start) * 25;
+        self.buffer.reserve(room.min(FLUSH));
         for i in start..end.min(batch.len()) {
             let sub = times
                 .and_then(|t| t.sub_ns.as_ref())
