@@ -17,6 +17,8 @@ use crate::{Kind, Node, json};
 pub struct Jsonb<'t> {
     bytes: &'t [u8],
     unescaped: Unescaped,
+    /// Whether objects may be Extended JSON.
+    extended: bool,
 }
 
 /// What an element is.
@@ -86,6 +88,14 @@ impl Element {
 }
 
 impl<'t> Jsonb<'t> {
+    /// Takes bytes that have no Extended JSON: an object is an object, whatever its keys.
+    pub fn plain(bytes: &'t [u8]) -> Self {
+        Self {
+            extended: false,
+            ..Self::new(bytes)
+        }
+    }
+
     /// Takes bytes. Strings with escapes are written out; nothing else is looked at yet.
     pub fn new(bytes: &'t [u8]) -> Self {
         let mut unescaped = Unescaped::default();
@@ -105,7 +115,11 @@ impl<'t> Jsonb<'t> {
                 }
             }
         }
-        Self { bytes, unescaped }
+        Self {
+            bytes,
+            unescaped,
+            extended: true,
+        }
     }
 
     /// The whole value.
@@ -173,10 +187,51 @@ impl<'a> JsonbNode<'a> {
     /// The entries, if it is an object and no Extended JSON.
     fn object(self) -> Option<Members<'a>> {
         let members = self.enter(Type::Object)?;
-        match extended(members.entries()) {
+        match self.extended(members) {
             Some(_) => None,
             None => Some(members),
         }
+    }
+
+    fn extended(self, members: Members<'a>) -> Option<Kind<'static>> {
+        self.document
+            .extended
+            .then(|| extended(members.entries()))?
+    }
+
+    /// A copy as JSON, numbers as they are written; nothing if any part is broken. Extended JSON is
+    /// copied as it is. Of a key that is there twice, the last counts, as where text is parsed.
+    pub fn to_json(self) -> Option<serde_json::Value> {
+        use serde_json::Value;
+        Some(match self.element.what {
+            Type::Null => Value::Null,
+            Type::True => Value::Bool(true),
+            Type::False => Value::Bool(false),
+            Type::Number => Value::Number(text(self.document.bytes, self.element)?.parse().ok()?),
+            Type::Number5 => match self.kind() {
+                Kind::Int(value) => value.into(),
+                Kind::Long(value) => value.into(),
+                Kind::Double(value) => Value::Number(serde_json::Number::from_f64(value)?),
+                _ => return None,
+            },
+            Type::Text | Type::Escaped(_) => self.text()?.into(),
+            Type::Array => {
+                let (mut items, mut members) = (Vec::new(), self.enter(Type::Array)?);
+                while !members.is_done() {
+                    items.push(members.next()?.to_json()?);
+                }
+                Value::Array(items)
+            }
+            Type::Object => {
+                let (mut object, mut members) = (serde_json::Map::new(), self.enter(Type::Object)?);
+                while !members.is_done() {
+                    let key = members.next()?.text()?.to_owned();
+                    object.insert(key, members.next()?.to_json()?);
+                }
+                Value::Object(object)
+            }
+            Type::Broken => return None,
+        })
     }
 }
 
@@ -193,7 +248,7 @@ impl<'a> Node<'a> for JsonbNode<'a> {
             Type::Array => self.enter(Type::Array).map(|_| Kind::Array),
             Type::Object => self
                 .enter(Type::Object)
-                .map(|members| extended(members.entries()).unwrap_or(Kind::Object)),
+                .map(|members| self.extended(members).unwrap_or(Kind::Object)),
         };
         found.unwrap_or(Kind::Null)
     }
@@ -249,6 +304,10 @@ impl<'a> Iterator for Members<'a> {
 }
 
 impl<'a> Members<'a> {
+    fn is_done(&self) -> bool {
+        self.at >= self.end
+    }
+
     fn entries(mut self) -> impl Iterator<Item = (&'a str, JsonbNode<'a>)> {
         iter::from_fn(move || {
             let key = self.next()?.text()?;
@@ -305,6 +364,43 @@ mod tests {
     fn check(bytes: &[u8], expected: &str) {
         let found = to_value(Jsonb::new(bytes).root());
         assert_eq!(found, Value::parse_json(expected).unwrap());
+    }
+
+    #[test]
+    fn plain_documents_have_no_extended_json() {
+        let bytes = b"\x8c\x58$date\x135";
+        assert!(matches!(Jsonb::new(bytes).root().kind(), Kind::Date(5)));
+        let plain = Jsonb::plain(bytes);
+        assert!(matches!(plain.root().kind(), Kind::Object));
+        let date = plain.root().get("$date").map(Node::kind);
+        assert!(matches!(date, Some(Kind::Int(5))));
+        assert_eq!(
+            plain.root().to_json(),
+            Some(serde_json::json!({"$date": 5}))
+        );
+    }
+
+    #[test]
+    fn copies_are_as_text_is_parsed() {
+        let sql = rusqlite::Connection::open_in_memory().unwrap();
+        for text in [
+            r#"{"a":[1,-0.0,1e300,18446744073709551615,-9223372036854775808,0.1],"a":{"b":null}}"#,
+            r#"["\u0000\"\\","é\ud83d\ude00",true,false,null,{},[],""]"#,
+            "123456789012345678901234567890",
+        ] {
+            let bytes: Vec<u8> = sql
+                .query_row("SELECT jsonb(?1)", [text], |row| row.get(0))
+                .unwrap();
+            let parsed: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(
+                Jsonb::plain(&bytes).root().to_json(),
+                Some(parsed),
+                "{text}"
+            );
+            // Any byte less is a fault.
+            let short = Jsonb::plain(bytes.get(..bytes.len() - 1).unwrap());
+            assert_eq!(short.root().to_json(), None);
+        }
     }
 
     #[test]
