@@ -6,6 +6,7 @@ mod importing;
 mod process;
 mod puller;
 mod python;
+mod query;
 mod repeat;
 mod report;
 mod rest;
@@ -34,6 +35,8 @@ pub(crate) struct Bench {
 enum What {
     /// Import a generated MLflow store all three ways.
     Import(Import),
+    /// Filter documents, in memory and in SQLite.
+    Query(query::Query),
 }
 
 /// What to measure, and on how much.
@@ -81,8 +84,10 @@ enum Part {
 
 impl Bench {
     pub(crate) fn run(&self, steps: &mut Steps) -> Result<()> {
-        let What::Import(import) = &self.what;
-        import.run(steps)
+        match &self.what {
+            What::Import(import) => import.run(steps),
+            What::Query(query) => query.run(steps),
+        }
     }
 }
 
