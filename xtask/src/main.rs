@@ -3,6 +3,7 @@
 
 mod bench;
 mod ci;
+mod fuzz;
 mod interop;
 mod long;
 mod steps;
@@ -33,6 +34,8 @@ enum Task {
     Scale,
     /// Kill imports at many moments, and see that the next one makes up for it.
     Crash,
+    /// Give parsers inputs that are nearly right, for as long as one likes.
+    Fuzz(fuzz::Fuzz),
     /// Check what the compiler does not: layers, licences, manifests, rules, texts.
     Tidy,
     /// Everything that has to hold before a change is taken.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Bench(bench) => bench.run(&mut steps),
         Task::Scale => long::Long::Scale.run(&mut steps),
         Task::Crash => long::Long::Crash.run(&mut steps),
+        Task::Fuzz(fuzz) => fuzz.run(&mut steps),
         Task::Tidy => tidy::run(&mut steps),
         Task::Ci => ci::run(&mut steps),
     };

@@ -4,6 +4,7 @@
 mod corpus;
 mod data;
 mod database;
+mod fuzz;
 mod invalid;
 mod lazy;
 mod limits;
