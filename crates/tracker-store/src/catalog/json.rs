@@ -1,7 +1,11 @@
 //! JSON columns.
 
-use rusqlite::Row;
+use std::fmt::Display;
+
+use query_dsl::lazy::Jsonb;
+use rusqlite::{Row, RowIndex};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value as Json;
 use tracker_model::{Error, JsonObject, Result, Timestamp};
 
 use super::Outcome;
@@ -34,19 +38,35 @@ pub(super) fn column<T: Serialize>(what: &str, value: &T) -> Result<String> {
 /// Reads a column that may be NULL.
 pub(super) fn from_column<T: DeserializeOwned + Default>(
     row: &Row<'_>,
-    column: &str,
+    column: impl RowIndex + Display,
 ) -> Outcome<T> {
-    let text: Option<String> = row.get(column)?;
-    let Some(text) = text else {
+    let text = row.get_ref(column)?.as_str_or_null();
+    let Some(text) = text.map_err(rusqlite::Error::from)? else {
         return Ok(T::default());
     };
-    let parsed = serde_json::from_str(&text);
-    Ok(parsed.map_err(|e| {
-        corrupt(format!(
-            "the catalog holds broken JSON in its column {column}"
-        ))
-        .with_source(e)
-    })?)
+    let parsed = serde_json::from_str(text);
+    Ok(parsed.map_err(|e| broken(column).with_source(e))?)
+}
+
+/// Reads an object from a column as it is, JSONB that may be NULL.
+pub(super) fn from_object_column(
+    row: &Row<'_>,
+    column: impl RowIndex + Display,
+) -> Outcome<JsonObject> {
+    let bytes = row.get_ref(column)?.as_blob_or_null();
+    let Some(bytes) = bytes.map_err(rusqlite::Error::from)? else {
+        return Ok(JsonObject::new());
+    };
+    match Jsonb::plain(bytes).root().to_json() {
+        Some(Json::Object(object)) => Ok(object),
+        _ => Err(broken(column).into()),
+    }
+}
+
+fn broken(column: impl Display) -> Error {
+    corrupt(format!(
+        "the catalog holds broken JSON in its column {column}"
+    ))
 }
 
 /// Two columns of a time.

@@ -1,4 +1,4 @@
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, RowIndex, params};
 use tracker_model::{EntityName, Error, Project, ProjectName, ProjectPath, Timestamp};
 
 use super::{
@@ -146,11 +146,11 @@ fn from_row(row: &Row<'_>) -> Outcome<(i64, Project)> {
 }
 
 /// The address of a project from two columns.
-pub(super) fn path_of(row: &Row<'_>, entity: &str, name: &str) -> Outcome<ProjectPath> {
-    let entity: String = row.get(entity)?;
-    let name: String = row.get(name)?;
+pub(super) fn path_of<I: RowIndex>(row: &Row<'_>, entity: I, name: I) -> Outcome<ProjectPath> {
+    let text = |at: I| row.get_ref(at).and_then(|text| Ok(text.as_str()?));
+    let (entity, name) = (text(entity)?, text(name)?);
     let path =
-        EntityName::new(&entity).and_then(|e| Ok(ProjectPath::new(e, ProjectName::new(&name)?)));
+        EntityName::new(entity).and_then(|e| Ok(ProjectPath::new(e, ProjectName::new(name)?)));
     Ok(path
         .map_err(|e| corrupt("the catalog holds a project with an illegal name").with_source(e))?)
 }

@@ -125,7 +125,7 @@ impl<'r> RunRow<'r> {
     }
 
     fn json<'a>(&self, cell: &'a OnceCell<Option<Jsonb<'r>>>, at: usize) -> Option<&'a Jsonb<'r>> {
-        cell.get_or_init(|| Some(Jsonb::new(self.row.get_ref(at).ok()?.as_blob().ok()?)))
+        cell.get_or_init(|| Some(Jsonb::plain(self.row.get_ref(at).ok()?.as_blob().ok()?)))
             .as_ref()
     }
 

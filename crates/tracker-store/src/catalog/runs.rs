@@ -7,27 +7,20 @@ use tracker_model::{
 
 use super::{
     Outcome,
-    json::{column, from_column, object_column, time},
+    json::{column, from_column, from_object_column, object_column},
     projects,
 };
 use crate::error::corrupt;
 
 /// What [`from_row`] reads, of tables `run` and `project`.
 pub(super) fn columns(parts: RunParts) -> String {
-    let object = |wanted: bool, column: &str, name: &str| {
-        if wanted {
-            format!("json({column}) AS {name}")
-        } else {
-            format!("NULL AS {name}")
-        }
-    };
+    let object = |wanted: bool, column: &'static str| if wanted { column } else { "NULL" };
     format!(
-        "run.id AS id, run.project AS project_id, project.entity AS entity, project.name AS project_name, run_id, \
-         run.name AS name, state, run.created_ms AS created_ms, run.created_ns AS created_ns, \
-         run.deleted AS deleted, version, json(details) AS details, {}, {}, {}",
-        object(parts.config, "config", "config"),
-        object(parts.summary, "summary", "summary"),
-        object(parts.extras, "run.extras", "extras"),
+        "run.id, run.project, run_id, run.created_ms, run.created_ns, project.entity, project.name, \
+         run.name, state, run.deleted, version, json(details), {}, {}, {}",
+        object(parts.config, "config"),
+        object(parts.summary, "summary"),
+        object(parts.extras, "run.extras"),
     )
 }
 
@@ -206,7 +199,7 @@ pub(crate) fn page(
             last = Some(Cursor {
                 created,
                 run: run.path.run.as_str().to_owned(),
-                project: row.get("project_id")?,
+                project: row.get(1)?,
             });
             runs.push(run);
         }
@@ -310,26 +303,23 @@ fn details_of(run: Run) -> Details {
     }
 }
 
+/// Reads [`columns`].
 pub(super) fn from_row(row: &Row<'_>) -> Outcome<(i64, Run)> {
-    let project = projects::path_of(row, "entity", "project_name")?;
-    let run_id: String = row.get("run_id")?;
-    let run_id = RunId::new(&run_id)
+    let run_id = RunId::new(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?)
         .map_err(|e| corrupt("the catalog holds a run with an illegal id").with_source(e))?;
-    let state: String = row.get("state")?;
-    let state: RunState = serde_json::from_value(state.clone().into()).map_err(|_| {
-        corrupt(format!(
-            "the catalog holds a run with the unknown state {state:?}"
-        ))
-    })?;
-    let details: Details = from_column(row, "details")?;
-    let version: i64 = row.get("version")?;
+    let project = projects::path_of(row, 5, 6)?;
+    let state = row.get_ref(8)?.as_str().map_err(rusqlite::Error::from)?;
+    let state = RunState::ALL.into_iter().find(|s| s.as_str() == state);
+    let state = state.ok_or_else(|| corrupt("the catalog holds a run with an unknown state"))?;
+    let details: Details = from_column(row, 11)?;
+    let version: i64 = row.get(10)?;
     let run = Run {
-        name: row.get("name")?,
+        name: row.get(7)?,
         state,
         started_at: details.started_at,
         ended_at: details.ended_at,
         heartbeat_at: details.heartbeat_at,
-        deleted: row.get("deleted")?,
+        deleted: row.get(9)?,
         user: details.user,
         host: details.host,
         program: details.program,
@@ -339,18 +329,18 @@ pub(super) fn from_row(row: &Row<'_>) -> Outcome<(i64, Run)> {
         job_type: details.job_type,
         tags: details.tags,
         notes: details.notes,
-        config: from_column(row, "config")?,
-        summary: from_column(row, "summary")?,
+        config: from_object_column(row, 12)?,
+        summary: from_object_column(row, 13)?,
         parent: details.parent,
         sweep: details.sweep,
         inputs: details.inputs,
-        extras: from_column(row, "extras")?,
+        extras: from_object_column(row, 14)?,
         import: details.import,
         version: version.cast_unsigned(),
         ..Run::new(
             project.run(run_id),
-            time(row, "created_ms", "created_ns")?.unwrap_or(Timestamp::from_millis(0)),
+            Timestamp::from_parts(row.get(3)?, row.get(4)?),
         )
     };
-    Ok((row.get("id")?, run))
+    Ok((row.get(0)?, run))
 }
