@@ -194,6 +194,7 @@ mod tests {
             "run r --from x --color never",
             "history r -k a,b --all --stream system --min-step -5 --max-step 5 --from x",
             "history r --samples 10 --plot --log --x time --width 80 --height 9",
+            "filter --filter a=1 --order -a.b --order b --indices --lenient",
             "export runs p -o x.csv --format parquet --include-deleted",
             "export history p -k a --layout long --stream system -f jsonl",
             "files ls r *.csv",

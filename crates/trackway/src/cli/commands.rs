@@ -6,6 +6,7 @@ mod completions;
 mod doctor;
 mod export;
 mod files;
+mod filter;
 mod fsck;
 mod gc;
 mod history;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Run(run::RunArgs),
     /// Print or draw the history of a run
     History(history::HistoryArgs),
+    /// Pick and sort lines of JSON on standard input by filters and orders
+    Filter(filter::FilterArgs),
     /// Write runs or histories to a file: csv, jsonl, parquet
     Export(export::ExportArgs),
     /// List or get the files of a run
@@ -62,6 +65,7 @@ impl Command {
             Self::Runs(args) => runs::run(shell, args).await,
             Self::Run(args) => run::run(shell, args).await,
             Self::History(args) => history::run(shell, args).await,
+            Self::Filter(args) => filter::run(shell, &args),
             Self::Export(args) => export::run(shell, args).await,
             Self::Files(args) => files::run(shell, args).await,
             Self::Artifacts(args) => artifacts::run(shell, args).await,

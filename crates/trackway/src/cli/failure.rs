@@ -2,6 +2,7 @@
 
 use std::{fmt, io, process::ExitCode};
 
+use query_dsl::FilterError;
 use tracker_model::ErrorKind;
 
 /// The result of whatever may end a command.
@@ -67,6 +68,13 @@ impl Failure {
     /// The command was called in a wrong way.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
+    }
+
+    /// A filter or an order, given by this flag, is not one. The message says where it is wrong.
+    pub(crate) fn expression(flag: &str, e: &FilterError) -> Self {
+        let bare = e.clone().with_suggestion(None::<String>);
+        let meant = e.suggestion().map(|meant| format!("did you mean {meant}?"));
+        Self::usage(format!("{flag}: {bare}")).with_hint_if(meant)
     }
 
     /// There is no such thing.

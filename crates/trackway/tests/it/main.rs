@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod export;
+mod filter;
 mod import;
 mod look;
 mod shapes;
