@@ -1,18 +1,27 @@
 use std::{fmt, sync::Arc};
 
-use crate::{Run, address};
-use futures::stream::BoxStream;
-use tracker_model::{EntityName, Error, Project, ProjectPath, Result, RunPath, Tracker};
+use crate::{Run, Runs, Sweep, address, cache::Cache};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
+use tracker_model::{
+    EntityName, Error, ErrorKind, Project, ProjectPath, Result, RunPath, RunQuery, SweepPath,
+    Tracker,
+};
 
 /// A tracker, and the entity that addresses without one are in. Clones are cheap.
 ///
-/// Source: `wandb.Api()`. Nothing is cached: every call asks the tracker, and a [`Run`] is what was
-/// there when it was read, until [`Run::reload`].
+/// What it has read it remembers, as `wandb.Api()` does: [`Api::run`] and [`Api::runs`] with the same
+/// arguments answer the same again, until [`Api::flush`]. What handles of this API (and of its
+/// clones) change is seen at once; what others change is not, but by [`Run::reload`]. The memory is
+/// bounded: a thousand runs and sixteen lists, the latest of both. [`Api::without_cache`] asks the
+/// tracker each time. Sweeps, files and histories are always asked for.
+///
+/// Source: `wandb.Api()`.
 #[derive(Clone)]
 pub struct Api {
     tracker: Arc<dyn Tracker>,
     entity: EntityName,
     base: Option<Arc<str>>,
+    cache: Option<Arc<Cache>>,
 }
 
 impl fmt::Debug for Api {
@@ -31,6 +40,7 @@ impl Api {
             tracker,
             entity: EntityName::legalised("local"),
             base: None,
+            cache: Some(Arc::default()),
         }
     }
 
@@ -39,6 +49,24 @@ impl Api {
     pub fn with_entity(mut self, entity: EntityName) -> Self {
         self.entity = entity;
         self
+    }
+
+    /// Remembers nothing: every call asks the tracker.
+    #[must_use]
+    pub fn without_cache(mut self) -> Self {
+        self.cache = None;
+        self
+    }
+
+    /// Forgets what was read, so that what others have changed since is seen.
+    pub fn flush(&self) {
+        if let Some(cache) = &self.cache {
+            cache.flush();
+        }
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_deref()
     }
 
     /// With pages of runs below this address, such as `https://example.org`.
@@ -88,14 +116,87 @@ impl Api {
         address::run(text, &self.entity)
     }
 
-    /// The run at an address as of [`Api::run_path`].
+    /// The address of a sweep: `ENTITY/PROJECT/SWEEP`, `PROJECT/SWEEP`, or that of its page.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is none.
+    pub fn sweep_path(&self, text: &str) -> Result<SweepPath> {
+        address::sweep(text, &self.entity)
+    }
+
+    /// The run at an address as of [`Api::run_path`]. What was read before is not read again, see
+    /// [`Api`].
     ///
     /// # Errors
     /// `InvalidInput` if the text is no address; `NotFound`.
     pub async fn run(&self, path: &str) -> Result<Run> {
         let path = self.run_path(path)?;
-        let record = self.tracker.run(&path).await?;
+        let known = self.cache().map(|cache| (cache, cache.run(&path)));
+        let record = match known {
+            Some((_, Ok(record))) => record,
+            Some((cache, Err(mark))) => {
+                let record = Arc::new(self.tracker.run(&path).await?);
+                cache.learn(mark, &record);
+                record
+            }
+            None => Arc::new(self.tracker.run(&path).await?),
+        };
         Ok(Run::new(self.clone(), record))
+    }
+
+    /// The runs of a project, newest first; [`Runs`] chooses and orders them. Nothing is read yet.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the text is no address of a project.
+    pub fn runs(&self, project: &str) -> Result<Runs> {
+        let path = self.project_path(project)?;
+        Ok(Runs::new(self.clone(), RunQuery::of_project(&path)))
+    }
+
+    /// The runs that a query asks for, its limit aside, of one project or of many.
+    pub fn find_runs(&self, mut query: RunQuery) -> Runs {
+        query.limit = None;
+        Runs::new(self.clone(), query)
+    }
+
+    /// The sweep at an address as of [`Api::sweep_path`].
+    ///
+    /// # Errors
+    /// `InvalidInput` if the text is no address; `NotFound`.
+    pub async fn sweep(&self, path: &str) -> Result<Sweep> {
+        let record = self.tracker.sweep(&self.sweep_path(path)?).await?;
+        Ok(Sweep::new(self.clone(), record))
+    }
+
+    /// The sweeps of a project, newest first.
+    ///
+    /// # Errors
+    /// `InvalidInput` if the text is no address of a project; in the stream, `NotFound`.
+    pub fn sweeps(&self, project: &str) -> Result<BoxStream<'static, Result<Sweep>>> {
+        let (api, path) = (self.clone(), self.project_path(project)?);
+        let sweeps = self.tracker.sweeps(&path);
+        Ok(sweeps
+            .map_ok(move |record| Sweep::new(api.clone(), record))
+            .boxed())
+    }
+
+    /// `NotFound` without the project, with the same name in other entities as hint.
+    pub(crate) async fn check_project(&self, path: &ProjectPath) -> Result<()> {
+        let missing = match self.tracker.project(path).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => e,
+            other => return other.map(drop),
+        };
+        let mut others = Vec::new();
+        let mut projects = self.tracker.projects(None);
+        while let Some(project) = projects.try_next().await? {
+            if project.path.project == path.project && others.len() < 3 {
+                others.push(project.path.to_string());
+            }
+        }
+        Err(match others.is_empty() {
+            true => missing,
+            false => missing.with_hint(format!("did you mean {}?", others.join(" or "))),
+        })
     }
 
     /// The projects of an entity, by name; those of the default entity without one.

@@ -19,24 +19,33 @@
 
 mod address;
 mod api;
+mod best;
+mod cache;
 mod compare;
 mod edit;
 mod file;
 mod folder;
 mod history;
+mod keys;
 mod logs;
 mod patterns;
 mod run;
+mod runs;
 mod sampler;
 mod shape;
+mod sweep;
 pub mod values;
 
 pub use api::Api;
+pub use best::{Best, best_of};
 pub use compare::{Comparison, ComparisonRow, Section};
 pub use edit::RunEdit;
 pub use file::File;
 pub use folder::{Folder, Saved};
 pub use history::{History, HistoryRequest, Join, ScanRequest};
+pub use keys::{KeySearch, MissingKey, value_at};
 pub use patterns::Patterns;
 pub use run::{Amount, Downloaded, Run};
+pub use runs::Runs;
 pub use shape::{RowShape, row_key, write_value};
+pub use sweep::Sweep;

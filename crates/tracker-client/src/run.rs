@@ -42,7 +42,7 @@ pub struct Downloaded {
 #[derive(Clone)]
 pub struct Run {
     api: Api,
-    record: tracker_model::Run,
+    record: Arc<tracker_model::Run>,
 }
 
 impl fmt::Debug for Run {
@@ -55,7 +55,7 @@ impl fmt::Debug for Run {
 }
 
 impl Run {
-    pub(crate) fn new(api: Api, record: tracker_model::Run) -> Self {
+    pub(crate) fn new(api: Api, record: Arc<tracker_model::Run>) -> Self {
         Self { api, record }
     }
 
@@ -194,8 +194,17 @@ impl Run {
     /// # Errors
     /// `NotFound` if it is gone.
     pub async fn reload(&mut self) -> Result<()> {
-        self.record = self.tracker().run(&self.record.path).await?;
+        let record = self.tracker().run(&self.record.path).await?;
+        self.now(record);
         Ok(())
+    }
+
+    /// The run is like this, and the API is to know it.
+    fn now(&mut self, record: tracker_model::Run) {
+        self.record = Arc::new(record);
+        if let Some(cache) = self.api.cache() {
+            cache.changed(&self.record);
+        }
     }
 
     /// Changes the run where it is kept, and here.
@@ -203,7 +212,8 @@ impl Run {
     /// # Errors
     /// Those of [`RunEdit::preview`]; `NotFound` if the run is gone.
     pub async fn edit(&mut self, edit: RunEdit) -> Result<()> {
-        self.record = edit.make(&**self.tracker(), &self.record.path).await?;
+        let record = edit.make(&**self.tracker(), &self.record.path).await?;
+        self.now(record);
         Ok(())
     }
 
@@ -220,7 +230,11 @@ impl Run {
     /// # Errors
     /// `NotFound` if it is gone.
     pub async fn delete(self) -> Result<()> {
-        self.tracker().delete_run(&self.record.path).await
+        self.tracker().delete_run(&self.record.path).await?;
+        if let Some(cache) = self.api.cache() {
+            cache.gone(&self.record.path);
+        }
+        Ok(())
     }
 
     /// The series of one of its histories, by key.

@@ -5,13 +5,15 @@ mod comparing;
 mod editing;
 mod files;
 mod history;
+mod listing;
 mod reading;
+mod sweeps;
 mod values;
 
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use tracker_client::{Api, File, Folder, HistoryRequest, Patterns, Run};
+use tracker_client::{Api, File, Folder, HistoryRequest, Patterns, Run, Runs, Sweep};
 use tracker_model::{
     JsonObject, JsonPatch, MemoryTracker, Precondition, RunPatch, RunState, RunStore,
 };
@@ -49,9 +51,13 @@ fn what_handles_do_can_be_sent() {
     fn shared<T: Clone + Send + Sync>() {}
     shared::<Api>();
     shared::<Run>();
+    shared::<Runs>();
+    shared::<Sweep>();
     shared::<File>();
     sent(|run| async move { run.history(HistoryRequest::new()).await });
     sent(|run| async move { run.logs().await });
+    fn asked<T: Send>(_: impl FnOnce(Runs) -> T) {}
+    asked(|runs| async move { (runs.len().await, runs.get(1).await) });
     sent(|mut run| async move { run.stop().await });
     sent(|run| async move {
         let all = Patterns::new([""; 0])?;
