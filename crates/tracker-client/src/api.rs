@@ -144,6 +144,11 @@ impl Api {
         Ok(Run::new(self.clone(), record))
     }
 
+    /// A handle on a run that was read already.
+    pub fn run_of(&self, record: tracker_model::Run) -> Run {
+        Run::new(self.clone(), Arc::new(record))
+    }
+
     /// The runs of a project, newest first; [`Runs`] chooses and orders them. Nothing is read yet.
     ///
     /// # Errors

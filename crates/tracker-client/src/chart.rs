@@ -11,8 +11,6 @@
 mod axis;
 mod svg;
 
-use std::iter;
-
 use tracker_model::{HistoryRow, SeriesKey, Timestamp, Value};
 
 pub use axis::{Axis, duration, short_number};
@@ -67,10 +65,10 @@ impl Chart {
     /// Where the points are: on a logarithmic axis values are powers of ten. What has no place is
     /// NaN.
     pub fn places(&self) -> Vec<Vec<(f64, f64)>> {
-        let height = |y: f64| match self.log {
-            false => y,
-            true if y > 0.0 => y.log10(),
-            true => f64::NAN,
+        let height = |y: f64| match (self.log, y > 0.0) {
+            (false, _) => y,
+            (true, true) => y.log10(),
+            (true, false) => f64::NAN,
         };
         let place = |(x, y): &(f64, f64)| (*x, height(*y));
         let lines = self.lines.iter();
@@ -92,11 +90,12 @@ impl Chart {
         }))
     }
 
-    /// Why there is nothing to draw, if there is nothing.
-    pub fn empty(&self) -> &'static str {
-        match self.log {
-            true => "nothing to draw: no value is finite and above 0",
-            false => "nothing to draw: no value is finite",
+    /// What to say where nothing can be drawn.
+    pub fn nothing(&self) -> &'static str {
+        if self.log {
+            "nothing to draw: no value is finite and above 0"
+        } else {
+            "nothing to draw: no value is finite"
         }
     }
 }
@@ -131,7 +130,10 @@ impl Line {
         rows: &[HistoryRow],
         across: &Across,
     ) -> Self {
-        let mine = || rows.iter().filter_map(|row| Some((row, row.get(key)?)));
+        let mine = || {
+            rows.iter()
+                .filter_map(|row| Some((row, value_of(row, key)?)))
+        };
         let start = mine().filter_map(|(row, _)| row.time).min();
         let point = |(row, value): (&HistoryRow, &Value)| (across.of(row, start), number(value));
         Self::new(name, mine().map(point))
@@ -170,12 +172,18 @@ impl Across {
     fn of(&self, row: &HistoryRow, start: Option<Timestamp>) -> f64 {
         match self {
             Self::Step => row.step as f64,
-            Self::Time => iter::zip(start, row.time)
-                .next()
-                .map_or(f64::NAN, |(from, to)| Timestamp::seconds_between(from, to)),
-            Self::Series(key) => row.get(key).map_or(f64::NAN, number),
+            Self::Time => match (start, row.time) {
+                (Some(start), Some(time)) => Timestamp::seconds_between(start, time),
+                _ => f64::NAN,
+            },
+            Self::Series(key) => value_of(row, key).map_or(f64::NAN, number),
         }
     }
+}
+
+fn value_of<'r>(row: &'r HistoryRow, key: &SeriesKey) -> Option<&'r Value> {
+    let found = row.values.iter().find(|(name, _)| name == key);
+    found.map(|(_, value)| value)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a drawing")]
@@ -206,9 +214,17 @@ mod tests {
     fn lines_are_made_of_rows() {
         let rows = [
             row(0, Some(500), &[("other", Value::I64(1))]),
-            row(1, Some(2000), &[("a", Value::F64(0.5)), ("x", Value::I64(9))]),
+            row(
+                1,
+                Some(2000),
+                &[("a", Value::F64(0.5)), ("x", Value::I64(9))],
+            ),
             row(2, None, &[("a", Value::Bool(true))]),
-            row(3, Some(1000), &[("a", Value::I64(-2)), ("x", Value::F64(8.5))]),
+            row(
+                3,
+                Some(1000),
+                &[("a", Value::I64(-2)), ("x", Value::F64(8.5))],
+            ),
         ];
         let line = |across| Line::of_rows("a", &"a".into(), &rows, &across).points;
         assert_eq!(line(Across::Step), [(1.0, 0.5), (2.0, 1.0), (3.0, -2.0)]);
@@ -225,7 +241,12 @@ mod tests {
 
     #[test]
     fn the_span_is_that_of_what_can_be_drawn() {
-        let points = [(0.0, f64::INFINITY), (1.0, -1.0), (f64::NAN, 9.0), (3.0, 100.0)];
+        let points = [
+            (0.0, f64::INFINITY),
+            (1.0, -1.0),
+            (f64::NAN, 9.0),
+            (3.0, 100.0),
+        ];
         let chart = Chart::new("").with_line(Line::new("a", points));
         let span = |chart: &Chart| Chart::span(&chart.places());
         assert_eq!(span(&chart), Some(((1.0, 3.0), (-1.0, 100.0))));

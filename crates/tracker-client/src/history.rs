@@ -11,6 +11,9 @@ use crate::{Run, sampler::Sampler};
 /// No steps.
 const NONE: RangeInclusive<i64> = RangeInclusive::new(i64::MAX, i64::MIN);
 
+/// What runs along the horizontal axis unless told otherwise.
+const STEP: &str = "_step";
+
 /// Which rows come if keys are named.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Join {
@@ -47,7 +50,7 @@ impl Default for HistoryRequest {
         Self {
             samples: 500,
             keys: None,
-            x_axis: "_step".into(),
+            x_axis: STEP.into(),
             stream: HistoryStream::Metrics,
             join: Join::Outer,
             steps: None,
@@ -124,6 +127,8 @@ pub struct History {
 pub struct ScanRequest {
     /// Only these series, and only rows with at least one of them; `None` is all.
     pub keys: Option<Vec<SeriesKey>>,
+    /// A series that every row has to have; see [`HistoryRequest::x_axis`].
+    pub x_axis: SeriesKey,
     /// How many rows a page of [`Run::scan_pages`] has; at least 1.
     pub page_size: usize,
     /// Only rows from this step on.
@@ -140,6 +145,7 @@ impl Default for ScanRequest {
     fn default() -> Self {
         Self {
             keys: None,
+            x_axis: STEP.into(),
             page_size: 1000,
             min_step: None,
             max_step: None,
@@ -159,6 +165,13 @@ impl ScanRequest {
     #[must_use]
     pub fn with_keys<K: Into<SeriesKey>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
         self.keys = Some(keys.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Only rows that have this series, which comes with them.
+    #[must_use]
+    pub fn with_x_axis(mut self, key: impl Into<SeriesKey>) -> Self {
+        self.x_axis = key.into();
         self
     }
 
@@ -217,7 +230,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(keys: Option<&Vec<SeriesKey>>, x_axis: Option<&SeriesKey>, join: Join) -> Self {
+    fn new(keys: Option<&Vec<SeriesKey>>, x_axis: &SeriesKey, join: Join) -> Self {
+        let of_every_row = [STEP, "_timestamp", "_runtime"].contains(&x_axis.as_str());
         let keys = keys.map(|keys| {
             let mut keys = keys.clone();
             keys.sort();
@@ -226,7 +240,7 @@ impl Wanted {
         });
         Self {
             keys,
-            x_axis: x_axis.cloned(),
+            x_axis: (!of_every_row).then(|| x_axis.clone()),
             join,
         }
     }
@@ -269,9 +283,7 @@ impl Run {
     /// # Errors
     /// `NotFound` if the run is gone.
     pub async fn history(&self, request: HistoryRequest) -> Result<History> {
-        let x_axis = Some(&request.x_axis)
-            .filter(|x| !["_step", "_timestamp", "_runtime"].contains(&x.as_str()));
-        let wanted = Wanted::new(request.keys.as_ref(), x_axis, request.join);
+        let wanted = Wanted::new(request.keys.as_ref(), &request.x_axis, request.join);
         let mut query = HistoryQuery::new().with_stream(request.stream);
         query.keys = wanted.series();
         query.steps = request.steps;
@@ -372,7 +384,7 @@ impl Run {
     /// # Errors
     /// `NotFound` if the run is gone.
     pub fn scan_history(&self, request: ScanRequest) -> BoxStream<'static, Result<HistoryRow>> {
-        let wanted = Wanted::new(request.keys.as_ref(), None, request.join);
+        let wanted = Wanted::new(request.keys.as_ref(), &request.x_axis, request.join);
         let mut query = HistoryQuery::new()
             .with_stream(request.stream)
             .with_rows(true);

@@ -21,6 +21,7 @@ mod address;
 mod api;
 mod best;
 mod cache;
+pub mod chart;
 mod compare;
 mod edit;
 mod file;

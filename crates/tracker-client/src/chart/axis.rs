@@ -18,7 +18,7 @@ impl Axis {
         } else {
             let around = (low.abs() * 0.1).max(f64::MIN_POSITIVE);
             let around = if low == 0.0 { 1.0 } else { around };
-            (low - around, low + around)
+            ((low - around).max(f64::MIN), (low + around).min(f64::MAX))
         };
         Self {
             low,
@@ -52,7 +52,7 @@ impl Axis {
         let first = (self.low / step).ceil();
         (0..self.ticks * 4)
             .map(|i| (first + i as f64) * step)
-            .take_while(|at| *at <= self.high + step * 1e-9)
+            .take_while(|at| at.is_finite() && *at <= self.high + step * 1e-9)
             .map(|at| (at, self.label(at, step)))
             .collect()
     }
@@ -102,7 +102,11 @@ impl Axis {
     )]
     fn label(&self, at: f64, step: f64) -> String {
         if self.log {
-            return number(10f64.powf(at), 0.0);
+            // An axis may go on where doubles do not.
+            return match 10f64.powf(at) {
+                x if x.is_finite() && x > 0.0 => number(x, 0.0),
+                _ => format!("1e{at:.0}"),
+            };
         }
         if self.seconds {
             return duration((at * 1000.0) as i64);
@@ -209,12 +213,14 @@ mod tests {
     fn extreme_spans_are_finite() {
         for (low, high) in [
             (f64::MIN, f64::MAX),
+            (0.0, f64::MAX),
             (0.0, 5e-324),
             (-1e308, 1e308),
             (f64::MAX, f64::MAX),
         ] {
             let axis = Axis::new((low, high), 5, false, false);
             assert!(axis.ticks().len() < 30);
+            assert!(axis.ticks().iter().all(|(at, _)| at.is_finite()));
             assert!(
                 (0.0..=1.0).contains(&axis.place(low)),
                 "{low} {high} {}",
