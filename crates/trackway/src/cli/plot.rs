@@ -1,40 +1,24 @@
 //! Line charts in a terminal, drawn with braille dots.
 
-mod axis;
 mod canvas;
+mod lines;
 
 use console::{Color, Style};
 
-use axis::Axis;
 use canvas::Canvas;
+use tracker_client::chart::{Across, Axis, Chart, Line};
 
 use super::text;
 
-pub(crate) use axis::short;
+pub(crate) use lines::{LookArgs, MOST_LINES, Reading, has_numbers, line, write_svg};
 
-/// The points of one line, in the order in which they are joined. A value that is not finite is a
-/// gap.
-#[derive(Debug, Clone)]
-pub(crate) struct Line {
-    /// The name in the legend.
-    pub(crate) name: String,
-    /// What else the legend says.
-    pub(crate) about: String,
-    /// Places along the axes.
-    pub(crate) points: Vec<(f64, f64)>,
-}
-
-/// How a chart looks.
+/// How a chart looks in a terminal.
 #[derive(Debug, Clone)]
 pub(crate) struct Look {
     /// Columns of characters, all in all.
     pub(crate) width: usize,
     /// Lines of characters of the canvas.
     pub(crate) height: usize,
-    /// The vertical axis is logarithmic.
-    pub(crate) log: bool,
-    /// Whether the horizontal axis is a span of time in seconds; else it counts steps.
-    pub(crate) seconds: bool,
     /// Whether there are colours.
     pub(crate) colour: bool,
 }
@@ -48,36 +32,18 @@ const COLOURS: [Color; 6] = [
     Color::Blue,
 ];
 
-/// Draws lines in one chart. The answer is lines of text.
-pub(crate) fn chart(lines: &[Line], look: &Look) -> Vec<String> {
-    let scaled: Vec<Vec<(f64, f64)>> = lines
-        .iter()
-        .map(|line| {
-            line.points
-                .iter()
-                .map(|(x, y)| (*x, if look.log { log10(*y) } else { *y }))
-                .collect()
-        })
-        .collect();
-    let drawn = || {
-        scaled
-            .iter()
-            .flatten()
-            .filter(|(x, y)| x.is_finite() && y.is_finite())
-    };
-    let (Some(xs), Some(ys)) = (
-        span(drawn().map(|(x, _)| *x)),
-        span(drawn().map(|(_, y)| *y)),
-    ) else {
+/// Draws a chart. The answer is lines of text.
+pub(crate) fn drawn(chart: &Chart, look: &Look) -> Vec<String> {
+    let lines = &chart.lines;
+    let scaled = chart.places();
+    let Some((xs, ys)) = Chart::span(&scaled) else {
         let mut out = legend(lines, look);
-        out.push(
-            "  nothing to draw: no value is finite".to_owned()
-                + if look.log { " and above 0" } else { "" },
-        );
+        out.push(format!("  {}", chart.nothing()));
         return out;
     };
+    let seconds = chart.across == Across::Time;
     let height = look.height.max(3);
-    let y_axis = Axis::new(ys, height.div_ceil(2).max(2), look.log, false);
+    let y_axis = Axis::new(ys, height.div_ceil(2).max(2), chart.log, false);
     let gutter = y_axis
         .ticks()
         .iter()
@@ -85,7 +51,7 @@ pub(crate) fn chart(lines: &[Line], look: &Look) -> Vec<String> {
         .max()
         .unwrap_or(0);
     let width = look.width.saturating_sub(gutter + 4).max(8);
-    let x_axis = Axis::new(xs, (width / 16).max(2), false, look.seconds);
+    let x_axis = Axis::new(xs, (width / 16).max(2), false, seconds);
 
     let mut canvas = Canvas::new(width, height);
     for (i, points) in scaled.iter().enumerate() {
@@ -119,11 +85,15 @@ pub(crate) fn chart(lines: &[Line], look: &Look) -> Vec<String> {
             drawn.trim_end()
         ));
     }
-    let unit = if look.seconds { " time" } else { " step" };
+    let unit = text::one_line(chart.across.label());
+    let unit = format!(
+        " {}",
+        text::shortened(&unit, width.saturating_sub(2).max(4))
+    );
     out.push(format!(
         " {:>gutter$} └{}{unit}",
         "",
-        "─".repeat(width.saturating_sub(unit.len()))
+        "─".repeat(width.saturating_sub(unit.chars().count()))
     ));
     out.push(format!(" {:>gutter$}  {}", "", x_labels(&x_axis, width)));
     out
@@ -220,16 +190,6 @@ fn x_labels(axis: &Axis, width: usize) -> String {
         }
     }
     out
-}
-
-fn log10(y: f64) -> f64 {
-    if y > 0.0 { y.log10() } else { f64::NAN }
-}
-
-fn span(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values.fold(None, |span, x| {
-        Some(span.map_or((x, x), |(low, high): (f64, f64)| (low.min(x), high.max(x))))
-    })
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use tracker_model::Timestamp;
 
+pub(crate) use tracker_client::chart::duration;
+
 /// `12,345,678`.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();
@@ -37,22 +39,6 @@ pub(crate) fn bytes(n: u64) -> String {
         format!("{size:.0} {unit}")
     } else {
         format!("{size:.1} {unit}")
-    }
-}
-
-/// `850 ms`, `3.2 s`, `4 min 5 s`, `2 h 3 min`, `5 d 1 h`.
-#[allow(clippy::cast_precision_loss, reason = "for people")]
-pub(crate) fn duration(ms: i64) -> String {
-    if ms < 0 {
-        return format!("-{}", duration(ms.saturating_neg()));
-    }
-    let s = ms / 1000;
-    match s {
-        0 => format!("{ms} ms"),
-        1..60 => format!("{:.1} s", ms as f64 / 1000.0),
-        60..3600 => format!("{} min {} s", s / 60, s % 60),
-        3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
-        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
     }
 }
 

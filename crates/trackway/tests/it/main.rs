@@ -4,6 +4,7 @@
 
 mod export;
 mod filter;
+mod history;
 mod import;
 mod look;
 mod shapes;

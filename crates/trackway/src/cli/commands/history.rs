@@ -3,45 +3,51 @@ mod keys;
 mod print;
 
 use clap::{Args, ValueEnum};
-use tracker_model::{HistoryQuery, HistoryStream, SampleQuery, SeriesInfo, group_rows, rows_of};
+use tracker_client::{Api, HistoryRequest, Join, ScanRequest, chart::Across};
+use tracker_model::{HistoryStream, SeriesKey};
 
 use crate::cli::{
     Shell,
     failure::{Exit, Failure, Result},
     open::{self, FromArgs},
+    plot::Reading,
     resolve, text,
 };
 
 pub(super) use keys::chosen;
 
-/// Points of all series together that are sampled at most.
-const MOST_SAMPLED: usize = 1_000_000;
-
 /// Which history, and how much of it.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  trackway history 62915c7a                    a sample of every series
+  trackway history 62915c7a                    a sample of its rows
   trackway history 62915c7a --keys 'val/*' --plot --log
+  trackway history 62915c7a --keys 'val/*' --svg val.svg
   trackway history 62915c7a --all --jsonl      every row, for a program")]
 pub(crate) struct HistoryArgs {
     /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
     run: String,
-    /// Only these series; patterns with * and ? too
+    /// Only these series, and only rows with one of them; patterns with * and ? too
     #[arg(long, short, value_name = "KEY,…", value_delimiter = ',')]
     keys: Vec<String>,
-    /// Every point, not a sample
+    /// Which rows come with --keys
+    #[arg(long, value_enum, default_value_t = JoinArg::Outer, requires = "keys")]
+    join: JoinArg,
+    /// Only rows that have this series, too; with --plot or --svg it runs along the horizontal axis
+    #[arg(long, value_name = "KEY", conflicts_with = "x")]
+    x_axis: Option<String>,
+    /// Every row, not a sample
     #[arg(long, conflicts_with = "samples")]
     all: bool,
-    /// At most so many points of each series: the first, the last, the extremes between
+    /// At most so many rows: the first, the last, those with the extremes of the series between
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u64).range(2..=10_000_000))]
     samples: u64,
     /// Which of the histories
     #[arg(long, value_enum, default_value_t = StreamArg::Metrics)]
     stream: StreamArg,
-    /// Only points from this step on
+    /// Only rows from this step on
     #[arg(long, value_name = "STEP", allow_negative_numbers = true)]
     min_step: Option<i64>,
-    /// Only points up to this step
+    /// Only rows up to this step
     #[arg(long, value_name = "STEP", allow_negative_numbers = true)]
     max_step: Option<i64>,
     #[command(flatten)]
@@ -58,6 +64,24 @@ pub(crate) enum StreamArg {
     /// What was measured of the machine
     #[value(alias = "events")]
     System,
+}
+
+/// Which rows come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JoinArg {
+    /// Those with at least one of the keys
+    Outer,
+    /// Those with all of them
+    Inner,
+}
+
+impl From<JoinArg> for Join {
+    fn from(join: JoinArg) -> Self {
+        match join {
+            JoinArg::Outer => Self::Outer,
+            JoinArg::Inner => Self::Inner,
+        }
+    }
 }
 
 impl From<StreamArg> for HistoryStream {
@@ -78,62 +102,74 @@ pub(super) async fn run(shell: &mut Shell, args: HistoryArgs) -> Result<Exit> {
         return Err(Failure::usage("--min-step is after --max-step"));
     }
     let tracker = open::reader(shell, &args.from).await?;
-    let run = resolve::run(&*tracker, &args.run).await?;
+    let record = resolve::run(&*tracker, &args.run).await?;
+    let run = Api::new(tracker).run_of(record);
     let stream = args.stream.into();
-    let all = tracker.series(&run.path, stream).await?;
+    let all = run.series(stream).await?;
     if all.is_empty() {
-        shell.talk.note(format!("run {} has no history", run.path));
+        shell
+            .talk
+            .note(format!("run {} has no history", run.path()));
         return Ok(Exit::Ok);
     }
+    let across = match args.x_axis.as_deref() {
+        None => None,
+        // These are parts of every row.
+        Some("_step") => Some(Across::Step),
+        Some("_timestamp" | "_runtime") => Some(Across::Time),
+        Some(key) => Some(Across::Series(keys::one(&all, key)?)),
+    };
+    let mut columns: Vec<SeriesKey> = all.iter().map(|s| s.key.clone()).collect();
+    let named = !args.keys.is_empty();
     let series = chosen(all, &args.keys)?;
-    let keys: Vec<_> = series.iter().map(|s| s.key.clone()).collect();
 
-    if args.plot.plot {
-        let mut query = SampleQuery::new(args.plot.samples(shell)).with_stream(stream);
-        query.steps = steps;
-        return draw::run(
-            shell,
-            &*tracker,
-            &run,
-            (series, !args.keys.is_empty()),
-            query,
-            &args.plot,
-        )
-        .await;
+    if args.plot.drawn() {
+        let reading = Reading {
+            samples: args.plot.samples(shell),
+            stream,
+            steps,
+        };
+        return draw::run(shell, &run, (series, named), across, &reading, &args.plot).await;
     }
+    let x = across.and_then(|across| match across {
+        Across::Series(key) => Some(key),
+        _ => None,
+    });
+    let wanted: Vec<SeriesKey> = series.into_iter().map(|s| s.key).collect();
+    columns.retain(|key| x.as_ref() == Some(key) || wanted.contains(key));
     if args.all {
-        let mut query = HistoryQuery::new()
+        let mut request = ScanRequest::new()
             .with_stream(stream)
-            .with_keys(keys.iter().map(|k| k.as_str()))
-            .with_rows(true);
-        query.steps = steps;
-        print::rows(shell, &keys, rows_of(tracker.scan(&run.path, query))).await?;
+            .with_join(args.join.into());
+        request.min_step = args.min_step;
+        // The last step of all has none behind it.
+        request.max_step = args.max_step.and_then(|step| step.checked_add(1));
+        request.keys = named.then_some(wanted);
+        if let Some(x) = x {
+            request = request.with_x_axis(x);
+        }
+        print::rows(shell, &columns, run.scan_history(request)).await?;
         return Ok(Exit::Ok);
     }
-    let samples = usize::try_from(args.samples)
-        .unwrap_or(MOST_SAMPLED)
-        .min(MOST_SAMPLED / keys.len().max(1))
-        .max(2);
-    let mut query = SampleQuery::new(samples)
+    let samples = usize::try_from(args.samples).unwrap_or(usize::MAX);
+    let mut request = HistoryRequest::new()
+        .with_samples(samples)
         .with_stream(stream)
-        .with_keys(keys.iter().map(|k| k.as_str()));
-    query.steps = steps;
-    let rows = group_rows(tracker.sample(&run.path, query).await?)?;
-    say_sampled(shell, &series, samples);
-    let rows = futures::stream::iter(rows.into_iter().map(Ok));
-    print::rows(shell, &keys, Box::pin(rows)).await?;
-    Ok(Exit::Ok)
-}
-
-fn say_sampled(shell: &Shell, series: &[SeriesInfo], samples: usize) {
-    let thinned: Vec<_> = series.iter().filter(|s| s.count > samples as u64).collect();
-    let points: u64 = series.iter().map(|s| s.count).sum();
-    if !thinned.is_empty() {
+        .with_join(args.join.into());
+    request.steps = steps;
+    request.keys = named.then_some(wanted);
+    if let Some(x) = x {
+        request = request.with_x_axis(x);
+    }
+    let history = run.history(request).await?;
+    if history.sampled {
         shell.talk.note(format!(
-            "sampled: {} of {} series, at most {samples} points of each; --all prints all {}",
-            thinned.len(),
-            series.len(),
-            text::count(points, "point")
+            "{} of {}; --all for every one",
+            text::thousands(history.rows.len() as u64),
+            text::count(history.total, "row")
         ));
     }
+    let rows = futures::stream::iter(history.rows.into_iter().map(Ok));
+    print::rows(shell, &columns, Box::pin(rows)).await?;
+    Ok(Exit::Ok)
 }

@@ -1,27 +1,23 @@
 use super::*;
 
-fn look(log: bool) -> Look {
-    Look {
+fn chart(lines: &[Line], log: bool) -> Vec<String> {
+    let look = Look {
         width: 48,
         height: 8,
-        log,
-        seconds: false,
         colour: false,
-    }
+    };
+    let chart = lines.iter().cloned().fold(Chart::new(""), Chart::with_line);
+    drawn(&chart.with_log(log), &look)
 }
 
 fn line(name: &str, f: impl Fn(f64) -> f64) -> Line {
-    let points = (0..=200).map(|i| (f64::from(i), f(f64::from(i)))).collect();
-    Line {
-        name: name.to_owned(),
-        about: "201 points".to_owned(),
-        points,
-    }
+    let points = (0..=200).map(|i| (f64::from(i), f(f64::from(i))));
+    Line::new(name, points).with_about("201 points")
 }
 
 #[test]
 fn a_curve() {
-    let out = chart(&[line("loss", |x| 2.0 * (-x / 40.0).exp())], &look(false)).join("\n");
+    let out = chart(&[line("loss", |x| 2.0 * (-x / 40.0).exp())], false).join("\n");
     insta::assert_snapshot!(out);
 }
 
@@ -36,7 +32,7 @@ fn two_curves_with_a_gap() {
     };
     let out = chart(
         &[line("loss", |x| 2.0 * (-x / 40.0).exp()), line("acc", gap)],
-        &look(false),
+        false,
     )
     .join("\n");
     insta::assert_snapshot!(out);
@@ -44,13 +40,13 @@ fn two_curves_with_a_gap() {
 
 #[test]
 fn a_logarithmic_curve() {
-    let out = chart(&[line("loss", |x| 10f64.powf(1.0 - x / 50.0))], &look(true)).join("\n");
+    let out = chart(&[line("loss", |x| 10f64.powf(1.0 - x / 50.0))], true).join("\n");
     insta::assert_snapshot!(out);
 }
 
 #[test]
 fn nothing_to_draw() {
-    let out = chart(&[line("loss", |_| f64::NAN)], &look(false)).join("\n");
+    let out = chart(&[line("loss", |_| f64::NAN)], false).join("\n");
     assert_eq!(
         out,
         " loss  201 points\n  nothing to draw: no value is finite"
@@ -64,11 +60,10 @@ fn no_line_is_wider_than_asked() {
             let look = Look {
                 width,
                 height: 5,
-                log: false,
-                seconds: true,
                 colour: false,
             };
-            for text in chart(&[line("x", |x| x * scale)], &look) {
+            let chart = Chart::new("").with_line(line("x", |x| x * scale));
+            for text in drawn(&chart.with_across(Across::Time), &look) {
                 assert!(
                     text.chars().count() <= width.max(30),
                     "{width} {scale}: {text}"

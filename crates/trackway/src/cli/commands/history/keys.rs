@@ -1,5 +1,5 @@
 use globset::Glob;
-use tracker_model::SeriesInfo;
+use tracker_model::{SeriesInfo, SeriesKey};
 
 use crate::cli::{
     failure::{Failure, Result},
@@ -26,20 +26,7 @@ pub(in crate::cli::commands) fn chosen(
             }
         }
         if !any {
-            let near = nearest(pattern, all.iter().map(|s| s.key.as_str()));
-            let few: Vec<_> = all
-                .iter()
-                .take(8)
-                .map(|s| one_line(s.key.as_str()))
-                .collect();
-            let more = if all.len() > few.len() { ", …" } else { "" };
-            return Err(Failure::not_found(format!(
-                "the run has no series {:?}",
-                one_line(pattern)
-            ))
-            .with_hint(
-                did_you_mean(&near).unwrap_or_else(|| format!("it has {}{more}", few.join(", "))),
-            ));
+            return Err(unknown(&all, pattern));
         }
     }
     Ok(all
@@ -47,6 +34,28 @@ pub(in crate::cli::commands) fn chosen(
         .zip(wanted)
         .filter_map(|(series, wanted)| wanted.then_some(series))
         .collect())
+}
+
+/// The series with this name.
+pub(super) fn one(all: &[SeriesInfo], key: &str) -> Result<SeriesKey> {
+    let found = all.iter().find(|s| s.key.as_str() == key);
+    found
+        .map(|s| s.key.clone())
+        .ok_or_else(|| unknown(all, key))
+}
+
+/// There is no such series; perhaps another one is meant.
+fn unknown(all: &[SeriesInfo], pattern: &str) -> Failure {
+    let near = nearest(pattern, all.iter().map(|s| s.key.as_str()));
+    let few: Vec<_> = all
+        .iter()
+        .take(8)
+        .map(|s| one_line(s.key.as_str()))
+        .collect();
+    let more = if all.len() > few.len() { ", …" } else { "" };
+    Failure::not_found(format!("the run has no series {:?}", one_line(pattern))).with_hint(
+        did_you_mean(&near).unwrap_or_else(|| format!("it has {}{more}", few.join(", "))),
+    )
 }
 
 #[cfg(test)]
