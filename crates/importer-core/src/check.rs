@@ -16,7 +16,7 @@ use tracker_model::{Error, ErrorKind, ProjectPath, Result, RunId, Timestamp};
 
 use crate::{
     Event, Failure, ImportOptions, Kind, Ledger, Namespace, Observer, ProjectMap, RunRef,
-    Selection, Sink, Source, SourceItem, import::Targets, import::full_message,
+    Selection, Sink, Source, SourceItem, import::Targets, import::filter, import::full_message,
 };
 
 pub use report::{CheckReport, Difference, RunCheck, Verdict};
@@ -161,7 +161,10 @@ impl Checker {
                     continue;
                 };
                 ids.insert(RunId::legalised(&run.id));
-                if left == 0 || !self.selection.wants_run(&run) {
+                if left == 0
+                    || !self.selection.wants_run(&run)
+                    || !filter::passes(&*self.source, &self.selection, &run).await
+                {
                     continue;
                 }
                 if self.cancel.is_cancelled() {
@@ -206,6 +209,7 @@ impl Checker {
             && s.runs.is_empty()
             && s.since.is_none()
             && s.until.is_none()
+            && s.filter.is_none()
             && s.limit.is_none()
     }
 

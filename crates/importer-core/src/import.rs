@@ -3,6 +3,7 @@
 mod account;
 mod artifacts;
 mod files;
+pub(crate) mod filter;
 mod job;
 mod listing;
 mod options;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use tracker_model::{Error, Result, Timestamp};
+use tracker_model::{Error, Result, RunFilter, Timestamp};
 
 use crate::{Kind, RunRef};
 
@@ -17,6 +17,9 @@ pub struct Selection {
     pub since: Option<Timestamp>,
     /// Only runs that began before this time. A run without a time is taken.
     pub until: Option<Timestamp>,
+    /// Only runs of which this holds, as they will be in the target. A source may use it to list
+    /// fewer runs; it is applied by the pipeline.
+    pub filter: Option<RunFilter>,
     /// At most so many runs.
     pub limit: Option<u64>,
     /// Deleted runs and projects too.
@@ -64,7 +67,7 @@ impl Selection {
             .is_none_or(|set| set.is_match(name) || set.is_match(id))
     }
 
-    /// Whether the run is asked for; the limit aside.
+    /// Whether the run is asked for; the filter and the limit aside.
     pub fn wants_run(&self, run: &RunRef) -> bool {
         (self.include_deleted || !run.deleted)
             && (self.runs.is_empty() || self.runs.contains(&run.id))

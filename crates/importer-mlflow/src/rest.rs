@@ -13,6 +13,7 @@ mod number;
 mod options;
 mod pages;
 mod probe;
+mod search_filter;
 mod source;
 mod traces;
 mod wire;

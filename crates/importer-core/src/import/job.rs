@@ -1,12 +1,13 @@
 use std::{
     collections::BTreeSet,
+    pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt, stream};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
@@ -18,6 +19,7 @@ use super::{
     account::{Account, Told},
     artifacts,
     files::may_help,
+    filter,
     listing::{Listed, Listing},
     run,
 };
@@ -52,6 +54,9 @@ struct Report {
     failures: Vec<Failure>,
     runs: Vec<RunLine>,
 }
+
+/// Runs whose records are read at once to apply a filter.
+const ASKED: usize = 8;
 
 impl Job {
     pub(super) fn new(
@@ -285,17 +290,23 @@ impl Job {
         let mut any = false;
         let mut refused = None;
         for project in projects {
-            let mut runs = Listing::new(self.source.runs(&project, &self.selection));
+            let runs = Listing::new(self.source.runs(&project, &self.selection));
+            let runs = stream::try_unfold(runs, |mut runs| async move {
+                Ok::<_, Error>(runs.try_next().await?.map(|listed| (listed, runs)))
+            });
+            // An error waits for its turn.
+            let asked = |listed| async { Ok::<_, Error>(self.asked_for(listed?).await) };
+            let mut runs = pin!(runs.map(asked).buffered(ASKED));
             loop {
                 if left == 0 || self.stopped() {
                     return Ok(());
                 }
                 match runs.try_next().await {
                     Ok(None) => break,
-                    Ok(Some(Listed::Finding(finding))) => self.found(finding),
-                    Ok(Some(Listed::Item(run, changes))) => {
+                    Ok(Some((Listed::Finding(finding), _))) => self.found(finding),
+                    Ok(Some((Listed::Item(run, changes), wanted))) => {
                         any = true;
-                        if self.selection.wants_run(&run) {
+                        if wanted {
                             left -= 1;
                             self.observer.on(&Event::Listed(1));
                             if send.send((run, changes)).await.is_err() {
@@ -318,6 +329,18 @@ impl Job {
         }
         self.observer.on(&Event::ListingDone);
         Ok(())
+    }
+
+    /// What is listed, and whether it is a run that is asked for.
+    async fn asked_for(&self, listed: Listed<RunRef>) -> (Listed<RunRef>, bool) {
+        let wanted = match &listed {
+            Listed::Item(run, _) => {
+                self.selection.wants_run(run)
+                    && filter::passes(&*self.source, &self.selection, run).await
+            }
+            Listed::Finding(_) => false,
+        };
+        (listed, wanted)
     }
 
     async fn one_run(self: Arc<Self>, run: RunRef, changes: Vec<Finding>) -> Result<()> {

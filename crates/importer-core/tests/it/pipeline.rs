@@ -14,8 +14,8 @@ use importer_core::{
     Source, SourceItem, TrackerSink, TrackerSource, VerifyDepth, check, import,
 };
 use tracker_model::{
-    FileInfo, HistoryQuery, HistoryStream, ImportStamp, MemoryTracker, Run, RunQuery, SeriesHasher,
-    Timestamp, Tracker,
+    FileInfo, HistoryQuery, HistoryStream, ImportStamp, MemoryTracker, Run, RunFilter, RunQuery,
+    SeriesHasher, Timestamp, Tracker,
 };
 
 use crate::{
@@ -433,6 +433,58 @@ async fn limits_and_kinds_are_obeyed_and_made_up_for() {
     let fresh = Bench::new(Script::varied());
     fresh.import().await;
     assert_eq!(bench.contents().await, fresh.contents().await);
+}
+
+#[tokio::test]
+async fn a_filter_is_asked_before_the_limit_counts() {
+    let script = || {
+        Script::of(
+            (0..20)
+                .map(|i| run(&format!("r{i:02}"), i))
+                .collect::<Vec<_>>(),
+        )
+    };
+    let all = Bench::new(script());
+    all.import().await;
+    let listed = |bench: &Bench| {
+        bench
+            .tracker
+            .find_runs(RunQuery::new())
+            .try_collect::<Vec<Run>>()
+    };
+    let some = listed(&all).await.unwrap();
+    let value = |run: &Run| run.summary.values().find_map(serde_json::Value::as_f64);
+    let key = some
+        .iter()
+        .find_map(|run| run.summary.keys().next())
+        .unwrap();
+    let middle = value(&some[10]).unwrap();
+    let filter: RunFilter = serde_json::json!({ format!("summary.{key}"): { "$gte": middle }, "name": { "$ne": "r15" } })
+        .to_string()
+        .parse()
+        .unwrap();
+    let mut wanted: Vec<_> = some.iter().filter(|run| filter.matches(run)).collect();
+    wanted.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!((3..19).contains(&wanted.len()), "{}", wanted.len());
+    for limit in [None, Some(2)] {
+        let bench = Bench::new(script());
+        let mut selection = Selection::new();
+        selection.filter = Some(filter.clone());
+        selection.limit = limit;
+        let receipt = bench
+            .try_import(selection, ImportOptions::default())
+            .await
+            .unwrap();
+        balanced(&receipt);
+        let mut there = listed(&bench).await.unwrap();
+        there.sort_by(|a, b| a.path.cmp(&b.path));
+        let end = limit.map_or(wanted.len(), |limit| limit as usize);
+        let paths = |runs: &[&Run]| runs.iter().map(|r| r.path.clone()).collect::<Vec<_>>();
+        assert_eq!(
+            paths(&there.iter().collect::<Vec<_>>()),
+            paths(&wanted[..end])
+        );
+    }
 }
 
 #[tokio::test]

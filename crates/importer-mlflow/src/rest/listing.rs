@@ -16,6 +16,7 @@ use super::{
     failure::failure,
     history::{History, ReadAhead},
     pages::Pages,
+    search_filter,
     wire::{Experiments, Metric, Runs, SearchExperiments, SearchRuns, Workspaces},
 };
 use crate::mapping::{RawExperiment, RawRun};
@@ -101,7 +102,12 @@ pub(super) fn runs(
         api,
         history,
         project,
-        filter: filter(selection),
+        times: times(selection),
+        pushed: selection
+            .filter
+            .as_ref()
+            .map(search_filter::clauses)
+            .unwrap_or_default(),
         view: if selection.include_deleted {
             "ALL"
         } else {
@@ -122,7 +128,7 @@ pub(super) fn runs(
 }
 
 /// Narrows the listing by time where the server can do it.
-fn filter(selection: &Selection) -> Option<String> {
+fn times(selection: &Selection) -> Vec<String> {
     let since = selection
         .since
         .map(|t| format!("attributes.start_time >= {}", t.as_millis()));
@@ -130,17 +136,17 @@ fn filter(selection: &Selection) -> Option<String> {
     let until = selection
         .until
         .map(|t| format!("attributes.start_time <= {}", t.as_millis()));
-    match (since, until) {
-        (Some(since), Some(until)) => Some(format!("{since} and {until}")),
-        (since, until) => since.or(until),
-    }
+    since.into_iter().chain(until).collect()
 }
 
 struct Listing {
     api: Api,
     history: Arc<History>,
     project: Arc<SourceProject>,
-    filter: Option<String>,
+    /// Clauses that narrow it by time.
+    times: Vec<String>,
+    /// Clauses of the filter, until the server refuses them.
+    pushed: Vec<String>,
     view: &'static str,
     pages: Pages,
     size: usize,
@@ -185,7 +191,7 @@ impl Listing {
         };
         let mut parts = vec![format!("attributes.start_time >= {since}")];
         parts.extend(until.map(|until| format!("attributes.start_time <= {until}")));
-        parts.extend(self.filter.clone());
+        parts.extend(self.filter());
         let filter = parts.join(" and ");
         let (mut pages, doing) = (Pages::default(), self.doing());
         loop {
@@ -207,15 +213,20 @@ impl Listing {
         }
     }
 
+    fn filter(&self) -> Option<String> {
+        let clauses = [self.times.as_slice(), &self.pushed].concat();
+        (!clauses.is_empty()).then(|| clauses.join(" and "))
+    }
+
     fn doing(&self) -> String {
         format!("list the runs of experiment {:?}", self.project.name)
     }
 
     /// Asks for a page, and for fewer runs at once if that is too much for the server.
     async fn page(&mut self, token: Option<&str>) -> Result<Runs> {
-        let filter = self.filter.clone();
-        let filter = filter.as_deref();
         loop {
+            let filter = self.filter();
+            let filter = filter.as_deref();
             let is_least = self.size <= MIN_RUNS;
             match self
                 .ask(
@@ -229,6 +240,11 @@ impl Listing {
                 Err(e) if !is_least && matches!(e.kind(), Http::Unavailable | Http::TooLarge) => {
                     self.size = (self.size / 2).max(MIN_RUNS);
                     tracing::debug!(error = %e, size = self.size, "smaller pages");
+                }
+                // A server that knows less than others lists all runs; the filter is asked again.
+                Err(e) if e.kind() == Http::InvalidInput && !self.pushed.is_empty() => {
+                    tracing::debug!(error = %e, clauses = ?self.pushed, "a filter is not understood");
+                    self.pushed.clear();
                 }
                 // Asked to slow down, which is no matter of the size.
                 Err(e) if e.kind() == Http::RateLimited && !is_least => {

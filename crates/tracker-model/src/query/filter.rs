@@ -76,6 +76,21 @@ impl RunFilter {
         &self.0.matcher
     }
 
+    /// Whether it asks for anything of a section: `config`, `summary_metrics`, `extras` or another
+    /// field by its resolved name.
+    pub fn asks_for(&self, field: &str) -> bool {
+        fn asks(filter: &Filter, field: &str) -> bool {
+            match filter {
+                Filter::And(list) | Filter::Or(list) | Filter::Nor(list) => {
+                    list.iter().any(|one| asks(one, field))
+                }
+                Filter::Field(one) => one.path.parts().first().is_some_and(|root| root == field),
+                _ => false,
+            }
+        }
+        asks(&self.0.resolved, field)
+    }
+
     /// Whether it holds for a run.
     pub fn matches(&self, run: &Run) -> bool {
         self.0.matcher.matches(RunNode::new(run))

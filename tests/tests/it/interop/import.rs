@@ -1,6 +1,6 @@
 //! One corpus, read by every way that there is: the server, its database, file stores.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use tests::{
@@ -124,7 +124,54 @@ fn check(trackway: &Trackway, source: &[&str], truth: &Truth) -> Result<()> {
     let receipt = trackway.import(source.iter().chain(&["--include-deleted"]), 0)?;
     compare::with_truth(&receipt, truth)?;
     printed::with_truth(trackway, truth)?;
+    filtered(trackway, source, truth)?;
     trackway.stdout(["fsck", "--read-data"]).map(drop)
+}
+
+/// A filter picks the same runs of the source, by whatever way it is asked, as of the store that
+/// has all of them.
+fn filtered(trackway: &Trackway, source: &[&str], truth: &Truth) -> Result<()> {
+    let mut starts: Vec<i64> = truth.runs.iter().map(|run| run.start_time).collect();
+    starts.sort_unstable();
+    let middle = printed::rfc3339(starts[starts.len() / 2]);
+    let measured = truth.runs.iter().find(|run| !run.metrics.is_empty());
+    let measured = measured.context("a run with metrics")?;
+    let key = measured.metrics.keys().next().context("a metric")?;
+    let filters = [
+        "state = finished".to_owned(),
+        "not state in [finished, killed]".to_owned(),
+        format!("started_at >= {middle}"),
+        format!("created_at > {middle} and display_name ~ /[aeiou]/"),
+        serde_json::json!({ "display_name": measured.name }).to_string(),
+        serde_json::json!({ format!("summary.{key}"): { "$gt": 0, "$lte": 0.5 } }).to_string(),
+        serde_json::json!({ format!("summary.{key}"): { "$exists": false } }).to_string(),
+    ];
+    let mut picked = 0;
+    for filter in &filters {
+        let select = ["--include-deleted", "--filter", filter];
+        let of_store = trackway.stdout(["runs", "--jsonl"].iter().chain(&select))?;
+        let of_store = of_store.lines().map(|line| {
+            let run: serde_json::Value = serde_json::from_str(line)?;
+            Ok(run["id"].as_str().context("an id")?.to_owned())
+        });
+        let of_store = of_store.collect::<Result<BTreeSet<_>>>()?;
+        let args = source.iter().chain(&select).chain(&["--dry-run"]);
+        let receipt = trackway.import(args, 0)?;
+        let runs = receipt["runs"].as_array().context("runs in the receipt")?;
+        let of_source: BTreeSet<String> = runs
+            .iter()
+            .filter_map(|run| Some(run["source_id"].as_str()?.to_owned()))
+            .collect();
+        ensure!(
+            of_source == of_store,
+            "{filter}: {} runs of the source, {} of the store",
+            of_source.len(),
+            of_store.len()
+        );
+        picked += usize::from(!of_source.is_empty() && of_source.len() < truth.runs.len());
+    }
+    ensure!(picked >= 5, "only {picked} of the filters pick some runs");
+    Ok(())
 }
 
 /// Imports once more: nothing is written.

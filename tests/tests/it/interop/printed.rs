@@ -115,7 +115,7 @@ fn run_is(line: &RunLine, run: &Run) -> Result<()> {
 }
 
 /// Milliseconds since 1970 as RFC 3339, without zeros at the end.
-fn rfc3339(millis: i64) -> String {
+pub(super) fn rfc3339(millis: i64) -> String {
     let (days, mut rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
     // Howard Hinnant's calendar: days since 0000-03-01, in eras of 400 years.
     let z = days + 719_468;
