@@ -102,11 +102,6 @@ pub fn points<'a>(points: impl IntoIterator<Item = &'a Point>) -> String {
     }))
 }
 
-/// The checksum over series, given as key, number of points and their checksum, in any order.
-pub fn series<'a>(series: impl IntoIterator<Item = (&'a str, u64, &'a str)>) -> String {
-    files(series)
-}
-
 /// The checksum over names with values, in any order.
 pub fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     lines(

@@ -104,7 +104,7 @@ fn first_command() -> Result<()> {
 /// The receipt of the example: all of it arrived, and its sums add up.
 fn check(receipt: &Value) -> Result<()> {
     ensure!(
-        receipt["schema"] == "trackway.receipt/2",
+        receipt["schema"] == "trackway.receipt/1",
         "the receipt has another schema: {}",
         receipt["schema"]
     );

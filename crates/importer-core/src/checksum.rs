@@ -15,9 +15,6 @@ const SPILL_BYTES: usize = if cfg!(test) { 1 << 16 } else { 12 << 20 };
 /// Bytes that are hashed at once.
 const BLOCK: usize = 32 * 1024;
 
-/// The version of the rules, so that a ledger knows checksums that followed others.
-pub(crate) const RULES: u32 = 2;
-
 /// The checksum over key-value pairs.
 pub fn key_value_checksum<K: AsRef<str>, V: AsRef<str>>(
     pairs: impl IntoIterator<Item = (K, V)>,
@@ -57,11 +54,14 @@ pub(crate) fn escape(text: &str) -> String {
 /// Computes [`Checksums::points_sha`] and those of the series, in bounded memory.
 ///
 /// The series come one after the other, in byte order of their keys.
-#[derive(Default)]
 pub struct PointsChecksum {
+    run: Sha256,
     points: u64,
     series: BTreeMap<SeriesKey, SeriesChecksum>,
     current: Option<Lines>,
+    /// All lines of all series, from the moment that a key was met whose lines do not sort as the
+    /// keys do: one with a character up to the tab.
+    odd: Option<Odd>,
 }
 
 impl std::fmt::Debug for PointsChecksum {
@@ -72,10 +72,34 @@ impl std::fmt::Debug for PointsChecksum {
     }
 }
 
+impl Default for PointsChecksum {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl PointsChecksum {
     /// No points yet.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            run: Sha256::new(),
+            points: 0,
+            series: BTreeMap::new(),
+            current: None,
+            odd: None,
+        }
+    }
+
+    /// Like [`PointsChecksum::new`], for a run some of whose keys may hold characters up to the
+    /// tab, so that lines do not sort as keys do.
+    pub fn for_keys<'a>(keys: impl IntoIterator<Item = &'a SeriesKey>) -> Self {
+        let odd = keys
+            .into_iter()
+            .any(|k| k.as_str().bytes().any(|b| b <= b'\t'));
+        Self {
+            odd: odd.then(odd_lines),
+            ..Self::new()
+        }
     }
 
     /// The next points.
@@ -110,10 +134,18 @@ impl PointsChecksum {
         };
         let key = lines.key.clone();
         let (mut hash, mut n) = (Sha256::new(), 0);
+        let (run, odd) = (&mut self.run, &mut self.odd);
         lines
-            .for_each_sorted(|block, count| {
+            .for_each_sorted(if odd.is_some() { 0 } else { BLOCK }, |block, count| {
                 n += count;
                 hash.update(block);
+                match odd {
+                    Some(odd) => odd.push(block.to_vec()),
+                    None => {
+                        run.update(block);
+                        Ok(())
+                    }
+                }
             })
             .map_err(spill_error)?;
         self.points += n;
@@ -133,13 +165,14 @@ impl PointsChecksum {
     /// As those of [`PointsChecksum::update`].
     pub fn finish(mut self) -> Result<Checksums> {
         self.end_series()?;
-        let lines = self
-            .series
-            .iter()
-            .map(|(key, s)| format!("{}\t{}\t{}\n", escape(key.as_str()), s.n, s.sha));
+        if let Some(odd) = self.odd.take() {
+            for line in odd.finish().map_err(spill_error)? {
+                self.run.update(line.map_err(spill_error)?);
+            }
+        }
         Ok(Checksums {
             points: self.points,
-            points_sha: lines_checksum(lines),
+            points_sha: hex::encode(self.run.finalize()),
             series: self.series,
             ..Checksums::default()
         })
@@ -179,7 +212,7 @@ enum Text {
 fn decimal_rank(n: i64) -> u128 {
     let magnitude = n.unsigned_abs();
     let digits = magnitude.checked_ilog10().unwrap_or(0) + 1;
-    let scaled = u128::from(magnitude) * u128::from(10u64.pow(19 - digits.min(19)));
+    let scaled = u128::from(magnitude) * 10u128.pow(19 - digits.min(19));
     (u128::from(n >= 0) << 80) | (scaled << 8) | u128::from(digits)
 }
 
@@ -237,8 +270,10 @@ fn push_value(out: &mut Vec<u8>, value: &Text) {
     match value {
         Text::Bits(bits) => {
             const HEX: &[u8; 16] = b"0123456789abcdef";
-            let digit = |at: usize| HEX[usize::from((bits >> (60 - 4 * at)) as u8 & 15)];
-            out.extend_from_slice(&std::array::from_fn::<u8, 16, _>(digit));
+            for shift in (0..16).rev() {
+                let nibble = usize::try_from((bits >> (shift * 4)) & 15).unwrap_or(0);
+                out.extend(HEX.get(nibble));
+            }
         }
         Text::Json(text) => out.extend_from_slice(text.as_bytes()),
     }
@@ -271,9 +306,6 @@ impl Lines {
     }
 
     fn push(&mut self, batch: &PointBatch) -> io::Result<()> {
-        if self.spilled.is_none() {
-            self.points.reserve(batch.len().min(IN_MEMORY));
-        }
         for (i, step) in batch.steps.iter().enumerate() {
             let value = match &batch.values {
                 Values::F64(v) => Text::Bits(double_bits(v.get(i).copied().unwrap_or_default())),
@@ -313,12 +345,17 @@ impl Lines {
         Ok(())
     }
 
-    /// Gives the lines in order, in blocks of whole lines, with the number of lines in each.
-    fn for_each_sorted(mut self, mut each: impl FnMut(&[u8], u64)) -> io::Result<()> {
-        let mut block = Vec::with_capacity(BLOCK + 256);
+    /// Gives the lines in order, in blocks of whole lines that end after `size` bytes, with the
+    /// number of lines in each.
+    fn for_each_sorted(
+        mut self,
+        size: usize,
+        mut each: impl FnMut(&[u8], u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut block = Vec::with_capacity(size + 256);
         let mut lines = 0;
         let key = self.key.clone();
-        let mut line = |point: &Point| {
+        let mut line = |point: &Point| -> io::Result<()> {
             block.extend_from_slice(key.as_str().as_bytes());
             block.push(b'\t');
             block.extend_from_slice(itoa::Buffer::new().format(point.step).as_bytes());
@@ -328,30 +365,32 @@ impl Lines {
             push_value(&mut block, &point.value);
             block.push(b'\n');
             lines += 1;
-            if block.len() >= BLOCK {
-                each(&block, lines);
+            if block.len() >= size {
+                each(&block, lines)?;
                 block.clear();
                 lines = 0;
             }
+            Ok(())
         };
         match self.spilled.take() {
             Some(sorter) => {
                 for point in sorter.finish()? {
-                    line(&point?);
+                    line(&point?)?;
                 }
             }
             None => {
                 self.points
                     .sort_by(|(x, a), (y, b)| x.cmp(y).then_with(|| compare_rest(a, b)));
                 for (_, point) in &self.points {
-                    line(point);
+                    line(point)?;
                 }
             }
         }
         if lines > 0 {
-            each(&block, lines);
+            each(&block, lines)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 }
 
@@ -417,6 +456,16 @@ impl Record for Point {
             Text::Json(text) => text.capacity(),
         }
     }
+}
+
+/// All lines of a run with odd keys, sorted as bytes.
+type Odd = Sorter<Vec<u8>, fn(&Vec<u8>, &Vec<u8>) -> Ordering>;
+
+fn odd_lines() -> Odd {
+    Sorter::new(
+        SorterOptions::default().with_memory_bytes(SPILL_BYTES),
+        Vec::cmp,
+    )
 }
 
 #[cfg(test)]

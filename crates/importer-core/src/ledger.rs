@@ -40,9 +40,6 @@ pub struct LedgerEntry {
     pub tally: Tally,
     /// The checksums of what is in the target.
     pub checksums: Option<Checksums>,
-    /// The version of the rules that the checksums follow. Where they are others than those of
-    /// today, the run is read again.
-    pub rules: u32,
     /// Why it is not done.
     pub failure: Option<Failure>,
     /// The series that were staged whole before the import was cut off.

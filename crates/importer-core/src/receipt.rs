@@ -6,7 +6,7 @@ use tracker_model::{RunPath, SeriesKey, Timestamp};
 use crate::{Finding, Kind, Outcome, Tally};
 
 /// The name and version of the form below.
-pub(crate) const SCHEMA: &str = "trackway.receipt/2";
+pub(crate) const SCHEMA: &str = "trackway.receipt/1";
 
 /// How many examples of findings with one reason a receipt keeps.
 const MAX_PLACES: usize = 20;
@@ -14,7 +14,7 @@ const MAX_PLACES: usize = 20;
 /// What an import did: every datum of the source is counted once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// `trackway.receipt/2`.
+    /// `trackway.receipt/1`.
     pub schema: String,
     /// The source.
     pub source: String,
@@ -122,14 +122,13 @@ pub struct RunLine {
 /// `KEY \t STEP \t MILLISECONDS \t BITS \n`: the step and the time in decimal, the 16 hexadecimal
 /// digits of the value's IEEE-754 bits, all NaN as `7ff8000000000000`. A parameter or tag is
 /// `KEY \t VALUE \n`, where a backslash, tab, line feed and carriage return are written `\\`,
-/// `\t`, `\n` and `\r`. A file is `NAME \t SIZE \t SHA256 \n`, and a series, where all points of a
-/// run are meant, is `KEY \t NUMBER \t SHA256 \n`: the name or key written likewise, the number of
-/// points, and the checksum over these.
+/// `\t`, `\n` and `\r`. A file is `NAME \t SIZE \t SHA256 \n`, its name written likewise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksums {
     /// How many points.
     pub points: u64,
-    /// Over the series.
+    /// Over all points. Values that are not doubles are written as their JSON, and a time below
+    /// the millisecond as `MILLISECONDS.NANOSECONDS`, six digits behind the point.
     pub points_sha: String,
     /// Over the parameters; values that are not strings are written as their JSON.
     pub params_sha: String,
@@ -149,8 +148,7 @@ pub struct Checksums {
 pub struct SeriesChecksum {
     /// How many points.
     pub n: u64,
-    /// Over the points. Values that are not doubles are written as their JSON, and a time below
-    /// the millisecond as `MILLISECONDS.NANOSECONDS`, six digits behind the point.
+    /// As [`Checksums::points_sha`], over the points of this series.
     pub sha: String,
 }
 

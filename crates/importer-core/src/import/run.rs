@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     Failure, Finding, Kind, KindSet, LedgerEntry, LedgerKey, RunLine, RunRecord, RunRef, RunStatus,
-    SourceId, checksum::RULES,
+    SourceId,
 };
 
 /// The words of the kinds that are wanted, so that an import of more kinds knows what is missing.
@@ -50,10 +50,7 @@ pub(super) async fn import(
     if let Some(there) = &there {
         check_origin(job.source.id(), run, there)?;
     }
-    let settled = entry.done
-        && entry.target == path.to_string()
-        && covers(&entry.kinds, &kinds)
-        && (entry.checksums.is_none() || entry.rules == RULES);
+    let settled = entry.done && entry.target == path.to_string() && covers(&entry.kinds, &kinds);
     let trusted = run.ended || job.source.capabilities().exact_fingerprints;
     let arrived = there
         .as_ref()
@@ -165,7 +162,6 @@ pub(super) async fn import(
         kinds,
         tally: counts.clone(),
         checksums: checksums.clone(),
-        rules: RULES,
         ..LedgerEntry::default()
     };
     job.ledger.settle(job.source.id(), &key, entry).await?;

@@ -154,7 +154,7 @@ pub(crate) async fn read_points(
     stream: HistoryStream,
 ) -> Result<(Checksums, BTreeMap<SeriesKey, SourceSeries>)> {
     let listed = sink.series(&run.path, stream).await?;
-    let mut checksum = PointsChecksum::new();
+    let mut checksum = PointsChecksum::for_keys(listed.iter().map(|s| &s.key));
     let mut series = BTreeMap::new();
     let mut current: Option<(SeriesKey, SeriesHasher)> = None;
     let mut end = |done: Option<(SeriesKey, SeriesHasher)>| {

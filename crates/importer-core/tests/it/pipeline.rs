@@ -664,31 +664,6 @@ async fn stopped_at_any_point_and_repeated_it_ends_the_same() {
     }
 }
 
-/// A ledger of an earlier version may hold checksums that follow other rules: those do not get into
-/// a receipt.
-#[tokio::test]
-async fn checksums_of_other_rules_are_made_anew() {
-    let bench = Bench::new(Script::of(vec![run("r", 100)]));
-    let first = bench.import().await;
-    let key = LedgerKey::Run("r".into());
-    let entry = bench.ledger.entry(bench.source.id(), &key).await.unwrap();
-    let now = entry.unwrap();
-    let mut old = now.clone();
-    old.rules = 0;
-    old.checksums.as_mut().unwrap().points_sha = "of other rules".to_owned();
-    bench
-        .ledger
-        .settle(bench.source.id(), &key, old)
-        .await
-        .unwrap();
-    let again = bench.import().await;
-    assert_eq!(status(&again, "r"), RunStatus::Unchanged);
-    assert_eq!(again.runs[0].checksums, first.runs[0].checksums);
-    let entry = bench.ledger.entry(bench.source.id(), &key).await.unwrap();
-    let entry = entry.unwrap();
-    assert_eq!((entry.rules, entry.checksums), (now.rules, now.checksums));
-}
-
 /// What an import into one place had staged says nothing of another place.
 #[tokio::test]
 async fn a_cut_off_import_into_another_place_is_not_resumed() {

@@ -30,7 +30,7 @@ fn a_receipt_in_a_file_and_on_standard_output() {
     let written: Json =
         serde_json::from_slice(&fs::read(place.path("receipt.json")).unwrap()).unwrap();
     assert_eq!(printed, written);
-    assert_eq!(written["schema"], "trackway.receipt/2");
+    assert_eq!(written["schema"], "trackway.receipt/1");
     assert_eq!(written["complete"], true);
     for (kind, bucket) in written["totals"].as_object().unwrap() {
         let of = |name: &str| bucket[name].as_u64().unwrap();

@@ -21,7 +21,7 @@ fn receipt() -> Receipt {
         }
     );
     Receipt {
-        schema: "trackway.receipt/2".to_owned(),
+        schema: "trackway.receipt/1".to_owned(),
         source: "mlflow:/data/mlruns".to_owned(),
         target: "local:/data/store".to_owned(),
         started_at: Timestamp::from_millis(0),
