@@ -17,6 +17,7 @@ pub(crate) enum Class {
 }
 
 impl Kind<'_> {
+    #[inline]
     pub(crate) fn class(self) -> Class {
         match self {
             Kind::Null => Class::Null,
@@ -29,6 +30,7 @@ impl Kind<'_> {
         }
     }
 
+    #[inline]
     pub(crate) fn number(self) -> Option<Number> {
         match self {
             Kind::Int(i) => Some(Number::Int(i.into())),

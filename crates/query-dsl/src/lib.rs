@@ -3,8 +3,9 @@
 //! A [`Filter`] is read from JSON, from the short form of the command line, or built in code. It is
 //! compiled to a [`Matcher`] for documents in memory, and its parts that a database understands are
 //! pushed down as SQL ([`push_down`]). An [`Order`] sorts. Documents are anything that implements
-//! [`Node`]; [`Value`] and [`serde_json::Value`] do, and so does text that nobody parsed ([`lazy`]). The crate does no I/O and knows no tracker: what
-//! field names mean is a [`Vocabulary`].
+//! [`Node`]: [`Value`] and [`serde_json::Value`] do, [`Documents`] that are kept to be asked often, and
+//! text that nobody parsed ([`lazy`]). The crate does no I/O and knows no tracker: what field names
+//! mean is a [`Vocabulary`].
 //!
 //! ```
 //! use query_dsl::{Filter, Value};
@@ -18,10 +19,12 @@
 //! ```
 
 mod compare;
+mod documents;
 mod error;
 mod extended;
 mod filter;
 mod json;
+mod key;
 pub mod lazy;
 mod matcher;
 mod node;
@@ -43,11 +46,13 @@ mod write;
 
 pub use crate::regex::Pattern;
 pub use compare::compare;
+pub use documents::{DocumentNode, Documents};
 pub use error::{ErrorKind, FilterError, On, TextPlace};
 pub use filter::{
     BitsMode, Condition, ElemMatch, FieldBuilder, FieldFilter, Filter, Member, Place, Test,
 };
 pub use json::JsonOptions;
+pub use key::Key;
 pub use matcher::Matcher;
 pub use node::{Kind, Node};
 pub use operator::{Operator, TypeName};

@@ -4,6 +4,7 @@ mod compile;
 mod members;
 mod probe;
 mod route;
+mod search;
 
 use crate::{Kind, Node};
 use probe::Probe;
@@ -65,17 +66,28 @@ enum Element {
 enum Source<'p, N> {
     /// A way into a document.
     Route(N, &'p Route),
-    /// Just this value, or just a missing field.
-    Only(Option<N>),
+    /// Where the one way ends, or just a missing field.
+    End(Option<N>),
+    /// Just this value.
+    Only(N),
 }
 
 impl<'a, N: Node<'a>> Source<'_, N> {
     /// Whether some candidate passes; a missing field is the candidate `None`. `unwind`: elements of
     /// an array at the end are candidates beside the array.
+    #[inline]
     fn any(self, unwind: bool, mut passes: impl FnMut(Option<N>) -> bool) -> bool {
         match self {
             Self::Route(root, route) => route.any(root, unwind, &mut passes),
-            Self::Only(candidate) => passes(candidate),
+            Self::End(end) => {
+                passes(end)
+                    || (unwind
+                        && end.is_some_and(|node| {
+                            matches!(node.kind(), Kind::Array)
+                                && node.items().any(|item| passes(Some(item)))
+                        }))
+            }
+            Self::Only(value) => passes(Some(value)),
         }
     }
 }
@@ -90,19 +102,23 @@ impl Plan {
             Self::Nor(none) => !none.iter().any(|plan| plan.holds(document)),
             Self::Field(route, checks) => {
                 // What several checks ask is looked up once.
-                let only = (checks.len() > 1).then(|| route.only(document)).flatten();
-                let source = only.map_or(Source::Route(document, route), Source::Only);
-                every(checks, source)
+                let end = route.end(document);
+                every(
+                    checks,
+                    end.map_or(Source::Route(document, route), Source::End),
+                )
             }
         }
     }
 }
 
+#[inline]
 fn every<'a, N: Node<'a>>(checks: &[Check], source: Source<'_, N>) -> bool {
     checks.iter().all(|check| check.holds(source))
 }
 
 impl Check {
+    #[inline]
     fn holds<'a, N: Node<'a>>(&self, source: Source<'_, N>) -> bool {
         match self {
             Self::Const(value) => *value,
@@ -117,7 +133,7 @@ impl Element {
     /// Whether some element of an array is like this.
     fn found_in<'a, N: Node<'a>>(&self, array: N) -> bool {
         array.items().any(|item| match self {
-            Self::Value(checks) => every(checks, Source::Only(Some(item))),
+            Self::Value(checks) => every(checks, Source::Only(item)),
             Self::Object(plan) => {
                 matches!(item.kind(), Kind::Object | Kind::Array) && plan.holds(item)
             }

@@ -1,6 +1,6 @@
 //! Documents as a filter sees them.
 
-use crate::{Object, Value};
+use crate::{Key, Object, Value};
 
 /// What a part of a document is. Scalars come with their value.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,11 @@ pub trait Node<'a>: Copy {
 
     /// The value at a key of an object; nothing for what is no object.
     fn get(self, key: &str) -> Option<Self>;
+
+    /// As [`Node::get`], for a key that is looked up in many documents.
+    fn get_key(self, key: &Key) -> Option<Self> {
+        self.get(key.as_str())
+    }
 
     /// An element of an array; nothing for what is no array.
     fn item(self, index: usize) -> Option<Self>;

@@ -13,6 +13,7 @@ pub(crate) enum Number {
 }
 
 impl Number {
+    #[inline]
     pub(crate) fn is_nan(self) -> bool {
         matches!(self, Self::Double(d) if d.is_nan())
     }
@@ -34,6 +35,7 @@ impl Number {
     }
 
     /// By value; NaN is equal to itself and below all others.
+    #[inline]
     pub(crate) fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => a.cmp(&b),
@@ -46,6 +48,7 @@ impl Number {
     }
 
     /// Equal for equal numbers, whatever their kind.
+    #[inline]
     pub(crate) fn hashed(self) -> (bool, u64) {
         match self.integral() {
             Some(i) => (true, i as u64),

@@ -100,6 +100,18 @@ fn ours(folder: &Path, report: &mut Report) -> Result<BTreeMap<String, f64>> {
             serde_json::from_str(line).with_context(|| format!("understand {line}"))?;
         let (what, filter) = figure.name.split_once(": ").unwrap_or((&figure.name, ""));
         let goal = match what {
+            "found" => {
+                let (_, expected) = FOUND
+                    .iter()
+                    .find(|(name, _)| *name == filter)
+                    .with_context(|| format!("{filter} is no filter"))?;
+                ensure!(
+                    figure.rounds == [*expected as f64],
+                    "we find {:?} documents by {filter}, not {expected}",
+                    figure.rounds
+                );
+                continue;
+            }
             "parsed" => {
                 parsed.insert(filter.to_owned(), greatest(&figure.rounds));
                 Goal::AtLeast(if filter == "f5_and_mix" { 1.5e6 } else { 3e6 })

@@ -7,6 +7,7 @@ use super::{
     members::Members,
     probe::{Probe, Range, Types},
     route::Route,
+    search::Search,
 };
 use crate::{
     ErrorKind, Filter, FilterError, On, ParseOptions, Test, Value,
@@ -95,7 +96,7 @@ fn check(test: &Test, depth: usize) -> Result<Check> {
         Test::All(members) => {
             let all = members.iter().map(|member| match member {
                 Member::Value(value) => Ok(equal(value)),
-                Member::Regex(pattern) => Ok(Check::Some(Probe::Regex(pattern.compile()?))),
+                Member::Regex(pattern) => Ok(Check::Some(Probe::Regex(Search::new(pattern)?))),
             });
             Check::Every(all.collect::<Result<_>>()?)
         }
@@ -120,7 +121,7 @@ fn check(test: &Test, depth: usize) -> Result<Check> {
             mode: *mode,
             mask: *mask,
         }),
-        Test::Regex(pattern) => Check::Some(Probe::Regex(pattern.compile()?)),
+        Test::Regex(pattern) => Check::Some(Probe::Regex(Search::new(pattern)?)),
         Test::ElemMatch(one) => element(one, depth)?,
         Test::Not(conditions) => Check::Not(checks(conditions, depth)?),
         Test::Comment(_) => Check::Const(true),
@@ -130,6 +131,7 @@ fn check(test: &Test, depth: usize) -> Result<Check> {
 fn equal(value: &Value) -> Check {
     Check::Some(match value {
         Value::Null => Probe::Null,
+        Value::String(text) => Probe::Text(text.clone()),
         other => Probe::Equal(other.clone()),
     })
 }

@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 
-use super::{Element, members::Members};
+use super::{Element, members::Members, search::Search};
 use crate::{
     Kind, Node, TypeName, Value,
     compare::{Class, compare},
     filter::BitsMode,
+    number::Number,
 };
 
 /// A test of one candidate.
@@ -14,6 +15,7 @@ use crate::{
 pub(super) enum Probe {
     /// Null or missing.
     Null,
+    Text(String),
     Equal(Value),
     Range(Box<Range>),
     In(Box<Members>),
@@ -28,16 +30,18 @@ pub(super) enum Probe {
         mode: BitsMode,
         mask: u64,
     },
-    Regex(regex::Regex),
+    Regex(Search),
     Element(Box<Element>),
 }
 
 impl Probe {
     /// Whether elements of an array are candidates beside it.
+    #[inline]
     pub(super) fn unwinds(&self) -> bool {
         !matches!(self, Self::Exists | Self::Size(_) | Self::Element(_))
     }
 
+    #[inline]
     pub(super) fn passes<'a, N: Node<'a>>(&self, candidate: Option<N>) -> bool {
         let Some(node) = candidate else {
             return match self {
@@ -48,14 +52,19 @@ impl Probe {
         };
         match self {
             Self::Null => matches!(node.kind(), Kind::Null),
+            Self::Text(text) => matches!(node.kind(), Kind::String(found) if found == text),
             Self::Equal(value) => compare(node, value).is_eq(),
             Self::Range(range) => range.holds(node),
             Self::In(members) => members.has(Some(node)),
             Self::Exists => true,
             Self::Type(types) => types.have(node.kind()),
             Self::Size(size) => {
-                matches!(node.kind(), Kind::Array)
-                    && u64::try_from(node.items().count()) == Ok(*size)
+                matches!(node.kind(), Kind::Array) && {
+                    // One more than asked for is enough to know.
+                    let most =
+                        usize::try_from(*size).map_or(usize::MAX, |size| size.saturating_add(1));
+                    u64::try_from(node.items().take(most).count()) == Ok(*size)
+                }
             }
             Self::Mod { divisor, remainder } => {
                 let dividend = node.kind().number().and_then(|n| n.truncated());
@@ -66,7 +75,7 @@ impl Probe {
                 bits.is_some_and(|bits| has_bits(bits as u64, *mode, *mask))
             }
             Self::Regex(pattern) => {
-                matches!(node.kind(), Kind::String(text) if pattern.is_match(text))
+                matches!(node.kind(), Kind::String(text) if pattern.finds(text))
             }
             Self::Element(element) => matches!(node.kind(), Kind::Array) && element.found_in(node),
         }
@@ -87,9 +96,10 @@ fn has_bits(bits: u64, mode: BitsMode, mask: u64) -> bool {
 pub(super) struct Range {
     value: Value,
     class: Class,
+    /// The value, if it is one.
+    number: Option<Number>,
     side: Ordering,
     or_equal: bool,
-    nan: bool,
 }
 
 impl Range {
@@ -99,23 +109,24 @@ impl Range {
         Self {
             value: value.clone(),
             class: kind.class(),
+            number: kind.number(),
             side,
             or_equal,
-            nan: kind.number().is_some_and(|n| n.is_nan()),
         }
     }
 
+    #[inline]
     fn holds<'a, N: Node<'a>>(&self, node: N) -> bool {
         let kind = node.kind();
-        if kind.class() != self.class {
-            return false;
-        }
-        let nan = kind.number().is_some_and(|n| n.is_nan());
-        if nan || self.nan {
+        let order = match (kind.number(), self.number) {
             // NaN has no order, but it is equal to itself.
-            return self.or_equal && nan && self.nan;
-        }
-        let order = compare(node, &self.value);
+            (Some(a), Some(b)) if a.is_nan() || b.is_nan() => {
+                return self.or_equal && a.is_nan() && b.is_nan();
+            }
+            (Some(a), Some(b)) => a.compare(b),
+            _ if kind.class() != self.class => return false,
+            _ => compare(node, &self.value),
+        };
         order == self.side || (self.or_equal && order.is_eq())
     }
 }

@@ -1,6 +1,6 @@
 //! Ways into documents.
 
-use crate::{Kind, Node, Path, path::index_of};
+use crate::{Key, Kind, Node, Path, path::index_of};
 
 /// A path made ready to be followed.
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub(super) struct Route {
 #[derive(Debug)]
 struct Step {
     /// The keys that go on from here and how many steps each takes, longest first.
-    keys: Vec<(String, usize)>,
+    keys: Vec<(Key, usize)>,
     /// The element of an array that the part names.
     index: Option<usize>,
     /// It is skipped where it leads nowhere.
@@ -22,7 +22,11 @@ impl Route {
     pub(super) fn new(path: &Path) -> Self {
         let parts = path.parts().iter().enumerate();
         let steps = parts.map(|(at, part)| Step {
-            keys: path.keys_at(at),
+            keys: path
+                .keys_at(at)
+                .into_iter()
+                .map(|(key, taken)| (Key::new(key), taken))
+                .collect(),
             index: index_of(part),
             optional: path.optional_part() == Some(at),
         });
@@ -31,24 +35,22 @@ impl Route {
         }
     }
 
-    /// The one candidate that there is, where the way leads through objects alone to no array;
-    /// nothing if there may be more.
-    pub(super) fn only<'a, N: Node<'a>>(&self, root: N) -> Option<Option<N>> {
+    /// The end of the way, where it leads through objects alone: a value, or nothing where a key is
+    /// missing. Nothing at all where there may be several ends.
+    #[inline]
+    pub(super) fn end<'a, N: Node<'a>>(&self, root: N) -> Option<Option<N>> {
         let mut node = root;
         for step in &self.steps {
-            let [(key, _)] = step.keys.as_slice() else {
+            let ([(key, _)], false) = (step.keys.as_slice(), step.optional) else {
                 return None;
             };
-            match node.kind() {
-                Kind::Array => return None,
-                _ if step.optional => return None,
-                _ => match node.get(key) {
-                    Some(child) => node = child,
-                    None => return Some(None),
-                },
+            match node.get_key(key) {
+                Some(child) => node = child,
+                None if matches!(node.kind(), Kind::Array) => return None,
+                None => return Some(None),
             }
         }
-        (!matches!(node.kind(), Kind::Array)).then_some(Some(node))
+        Some(Some(node))
     }
 
     /// Whether some candidate passes; see [`super::Source::any`].
@@ -90,7 +92,7 @@ fn walk<'a, N: Node<'a>>(
         Kind::Object => {
             let mut found = false;
             for (key, taken) in &step.keys {
-                if let Some(child) = node.get(key) {
+                if let Some(child) = node.get_key(key) {
                     found = true;
                     let rest = steps.get(*taken..).unwrap_or_default();
                     if walk(child, rest, false, unwind, passes) {

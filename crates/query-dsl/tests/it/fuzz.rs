@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use query_dsl::{
-    Filter, JsonOptions, Node, Order, ParseOptions, Path, Value,
+    Documents, Filter, JsonOptions, Node, Order, ParseOptions, Path, Value,
     lazy::{JsonText, Jsonb},
 };
 use rusqlite::Connection;
@@ -191,7 +191,13 @@ fn check_text(text: &str) {
         );
         assert_eq!(crate::lazy::copy(document.root()), value, "{text}");
     }
-    go_through(document.root());
+    let mut kept = Documents::new();
+    kept.push(document.root()).unwrap();
+    assert_eq!(
+        kept.iter().map(go_through).sum::<usize>(),
+        go_through(document.root()),
+        "{text}"
+    );
 }
 
 fn go_through<'a, N: Node<'a>>(node: N) -> usize {

@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*};
 use query_dsl::{
-    Filter, Kind, Node, Object, Value,
+    Filter, Key, Kind, Node, Object, Value,
     lazy::{JsonText, Jsonb, MAX_DEPTH},
 };
 use rusqlite::Connection;
@@ -33,9 +33,13 @@ pub(crate) fn copy<'a, N: Node<'a>>(node: N) -> Value {
                 .map(|(key, value)| (key.to_owned(), copy(value)));
             let entries: Object = entries.collect();
             for (key, value) in &entries {
-                assert_eq!(node.get(key).map(shallow), Some(shallow(value)), "{key}");
+                let expected = Some(shallow(value));
+                assert_eq!(node.get(key).map(shallow), expected, "{key}");
+                let known = Key::new(key.as_str());
+                assert_eq!(node.get_key(&known).map(shallow), expected, "{key}");
             }
             assert!(node.get("no such key").is_none());
+            assert!(node.get_key(&Key::new("no such key")).is_none());
             Value::Object(entries)
         }
         other => panic!("{other:?}"),
@@ -264,7 +268,7 @@ proptest! {
 }
 
 /// As [`copy`], where a key may be there twice.
-fn copy_freely<'a, N: Node<'a>>(node: N) {
+pub(crate) fn copy_freely<'a, N: Node<'a>>(node: N) {
     node.items().for_each(copy_freely);
     for (key, value) in node.entries() {
         assert!(node.get(key).is_some());

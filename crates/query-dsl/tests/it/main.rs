@@ -4,6 +4,7 @@
 mod corpus;
 mod data;
 mod database;
+mod documents;
 mod fuzz;
 mod invalid;
 mod lazy;
