@@ -1,9 +1,10 @@
 //! The examples do what they say.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "../../custom_importer.rs"]
 #[allow(dead_code)]
 mod custom_importer;
+mod from_wandb;
 
 use std::{fs, path::Path, process::Command, sync::Arc};
 
