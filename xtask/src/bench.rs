@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: speed, always beside a yardstick that runs in the same minute.
 
+mod answers;
 mod corpus;
 mod file;
 mod importing;

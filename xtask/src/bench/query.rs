@@ -1,5 +1,5 @@
-//! Filters over documents: parsed ones beside mingo, text beside SQLite's own scan, and what is
-//! pushed down beside SQL by hand.
+//! Filters over documents: parsed ones beside mingo, text beside SQLite's own scan, what is pushed
+//! down beside SQL by hand, and a whole store beside MongoDB.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::Deserialize;
 
-use super::report::{Goal, Report};
+use super::{
+    answers,
+    report::{Goal, Report},
+};
 use crate::{
     interop,
     steps::{Steps, cargo, output, root, run, target},
@@ -68,6 +71,7 @@ impl Query {
             Ok(()) => steps.step("filters by mingo", || mingo(&folder, &ours, &mut report))?,
             Err(reason) => steps.skip("filters by mingo", &format!("{reason:#}"))?,
         }
+        answers::measure(steps, &folder, &mut report)?;
         report.finish()
     }
 }
