@@ -130,16 +130,23 @@ impl Api {
     /// # Errors
     /// `InvalidInput` if the text is no address; `NotFound`.
     pub async fn run(&self, path: &str) -> Result<Run> {
-        let path = self.run_path(path)?;
-        let known = self.cache().map(|cache| (cache, cache.run(&path)));
+        self.run_at(&self.run_path(path)?).await
+    }
+
+    /// The run at an address.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn run_at(&self, path: &RunPath) -> Result<Run> {
+        let known = self.cache().map(|cache| (cache, cache.run(path)));
         let record = match known {
             Some((_, Ok(record))) => record,
             Some((cache, Err(mark))) => {
-                let record = Arc::new(self.tracker.run(&path).await?);
+                let record = Arc::new(self.tracker.run(path).await?);
                 cache.learn(mark, &record);
                 record
             }
-            None => Arc::new(self.tracker.run(&path).await?),
+            None => Arc::new(self.tracker.run(path).await?),
         };
         Ok(Run::new(self.clone(), record))
     }
@@ -169,7 +176,15 @@ impl Api {
     /// # Errors
     /// `InvalidInput` if the text is no address; `NotFound`.
     pub async fn sweep(&self, path: &str) -> Result<Sweep> {
-        let record = self.tracker.sweep(&self.sweep_path(path)?).await?;
+        self.sweep_at(&self.sweep_path(path)?).await
+    }
+
+    /// The sweep at an address.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn sweep_at(&self, path: &SweepPath) -> Result<Sweep> {
+        let record = self.tracker.sweep(path).await?;
         Ok(Sweep::new(self.clone(), record))
     }
 
@@ -178,11 +193,15 @@ impl Api {
     /// # Errors
     /// `InvalidInput` if the text is no address of a project; in the stream, `NotFound`.
     pub fn sweeps(&self, project: &str) -> Result<BoxStream<'static, Result<Sweep>>> {
-        let (api, path) = (self.clone(), self.project_path(project)?);
-        let sweeps = self.tracker.sweeps(&path);
-        Ok(sweeps
+        Ok(self.sweeps_at(&self.project_path(project)?))
+    }
+
+    /// The sweeps of a project, newest first; in the stream, `NotFound`.
+    pub fn sweeps_at(&self, project: &ProjectPath) -> BoxStream<'static, Result<Sweep>> {
+        let (api, sweeps) = (self.clone(), self.tracker.sweeps(project));
+        sweeps
             .map_ok(move |record| Sweep::new(api.clone(), record))
-            .boxed())
+            .boxed()
     }
 
     /// `NotFound` without the project, with the same name in other entities as hint.

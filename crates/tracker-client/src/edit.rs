@@ -4,6 +4,8 @@ use tracker_model::{
     RunState, Timestamp, Tracker,
 };
 
+use crate::{Section, keys::way_to};
+
 /// How often an edit begins anew when somebody else changes the run at the same moment.
 const TRIES: usize = 100;
 
@@ -18,9 +20,9 @@ pub struct RunEdit {
 
 #[derive(Debug, Clone)]
 enum Edit {
-    Set(Part, Vec<String>, Json),
-    Remove(Part, Vec<String>),
-    Rename(Part, Vec<String>, Vec<String>),
+    Set(Section, Key, Json),
+    Remove(Section, Key),
+    Rename(Section, Key, Key),
     Name(Option<String>),
     Notes(Option<String>),
     Group(Option<String>),
@@ -32,24 +34,34 @@ enum Edit {
     RemoveTag(String),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Config,
-    Summary,
+/// Which value of an object.
+#[derive(Debug, Clone)]
+enum Key {
+    /// The keys to follow.
+    Exact(Vec<String>),
+    /// With dots, as filters find it.
+    Dotted(String),
 }
 
-impl Part {
+impl Key {
+    fn of<K: Into<String>>(keys: impl IntoIterator<Item = K>) -> Self {
+        Self::Exact(path(keys))
+    }
+
+    /// The keys to follow in this object.
+    fn way(&self, object: &JsonObject) -> Vec<String> {
+        match self {
+            Self::Exact(keys) => keys.clone(),
+            Self::Dotted(key) => way_to(object, key),
+        }
+    }
+}
+
+impl Section {
     fn of(self, run: &mut Run) -> &mut JsonObject {
         match self {
             Self::Config => &mut run.config,
             Self::Summary => &mut run.summary,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::Summary => "summary",
         }
     }
 }
@@ -87,13 +99,13 @@ impl RunEdit {
         keys: impl IntoIterator<Item = K>,
         value: impl Into<Json>,
     ) -> Self {
-        self.and(Edit::Set(Part::Config, path(keys), value.into()))
+        self.and(Edit::Set(Section::Config, Key::of(keys), value.into()))
     }
 
     /// Removes a key of the config.
     #[must_use]
     pub fn remove_config<K: Into<String>>(self, keys: impl IntoIterator<Item = K>) -> Self {
-        self.and(Edit::Remove(Part::Config, path(keys)))
+        self.and(Edit::Remove(Section::Config, Key::of(keys)))
     }
 
     /// Gives a value of the config another key.
@@ -103,7 +115,7 @@ impl RunEdit {
         from: impl IntoIterator<Item = K>,
         to: impl IntoIterator<Item = L>,
     ) -> Self {
-        self.and(Edit::Rename(Part::Config, path(from), path(to)))
+        self.and(Edit::Rename(Section::Config, Key::of(from), Key::of(to)))
     }
 
     /// Sets a key of the summary. A dot in it is a part of the key.
@@ -119,13 +131,13 @@ impl RunEdit {
         keys: impl IntoIterator<Item = K>,
         value: impl Into<Json>,
     ) -> Self {
-        self.and(Edit::Set(Part::Summary, path(keys), value.into()))
+        self.and(Edit::Set(Section::Summary, Key::of(keys), value.into()))
     }
 
     /// Removes a key of the summary. The history keeps what was logged under it.
     #[must_use]
     pub fn remove_summary<K: Into<String>>(self, keys: impl IntoIterator<Item = K>) -> Self {
-        self.and(Edit::Remove(Part::Summary, path(keys)))
+        self.and(Edit::Remove(Section::Summary, Key::of(keys)))
     }
 
     /// Gives a value of the summary another key. The history keeps the key.
@@ -135,7 +147,27 @@ impl RunEdit {
         from: impl IntoIterator<Item = K>,
         to: impl IntoIterator<Item = L>,
     ) -> Self {
-        self.and(Edit::Rename(Part::Summary, path(from), path(to)))
+        self.and(Edit::Rename(Section::Summary, Key::of(from), Key::of(to)))
+    }
+
+    /// Sets a key with dots: the one that filters find under this text, whole or in nested objects.
+    /// A new one is made inside of nested objects.
+    #[must_use]
+    pub fn set(self, section: Section, key: impl Into<String>, value: impl Into<Json>) -> Self {
+        self.and(Edit::Set(section, Key::Dotted(key.into()), value.into()))
+    }
+
+    /// Removes a key with dots, as [`RunEdit::set`] finds it.
+    #[must_use]
+    pub fn remove(self, section: Section, key: impl Into<String>) -> Self {
+        self.and(Edit::Remove(section, Key::Dotted(key.into())))
+    }
+
+    /// Gives a value another key, both as [`RunEdit::set`] finds them. The history keeps the key.
+    #[must_use]
+    pub fn rename(self, section: Section, from: impl Into<String>, to: impl Into<String>) -> Self {
+        let (from, to) = (Key::Dotted(from.into()), Key::Dotted(to.into()));
+        self.and(Edit::Rename(section, from, to))
     }
 
     /// Sets the display name, or takes it away.
@@ -237,16 +269,22 @@ fn apply(change: &Edit, run: &mut Run) -> Result<()> {
     match change {
         Edit::Set(part, keys, value) => {
             let place = run.path.clone();
-            let (object, last) = descend(part.of(run), *part, keys, true, &place)?;
+            let keys = keys.way(part.of(run));
+            let (object, last) = descend(part.of(run), *part, &keys, true, &place)?;
             object.insert(last.to_owned(), value.clone());
         }
-        Edit::Remove(part, keys) => drop(take(*part, keys, run)?),
+        Edit::Remove(part, keys) => {
+            let keys = keys.way(part.of(run));
+            take(*part, &keys, run)?;
+        }
         Edit::Rename(part, from, to) => {
-            let value = take(*part, from, run)?;
+            let from = from.way(part.of(run));
+            let value = take(*part, &from, run)?;
             let place = run.path.clone();
-            let (object, last) = descend(part.of(run), *part, to, true, &place)?;
+            let to = to.way(part.of(run));
+            let (object, last) = descend(part.of(run), *part, &to, true, &place)?;
             if object.contains_key(last) {
-                let message = format!("{} has {} already", place, named(*part, to));
+                let message = format!("{} has {} already", place, named(*part, &to));
                 return Err(Error::new(ErrorKind::AlreadyExists, message)
                     .with_hint("remove that first, or choose another name"));
             }
@@ -277,7 +315,7 @@ fn add_tag(run: &mut Run, tag: &str) {
     }
 }
 
-fn take(part: Part, keys: &[String], run: &mut Run) -> Result<Json> {
+fn take(part: Section, keys: &[String], run: &mut Run) -> Result<Json> {
     let place = run.path.clone();
     let missing = || Error::not_found(format_args!("{} of run {place}", named(part, keys)));
     let (object, last) = descend(part.of(run), part, keys, false, &place).map_err(|e| {
@@ -293,7 +331,7 @@ fn take(part: Part, keys: &[String], run: &mut Run) -> Result<Json> {
 /// The object that the last key is in, and that key.
 fn descend<'a, 'k>(
     mut object: &'a mut JsonObject,
-    part: Part,
+    part: Section,
     keys: &'k [String],
     make: bool,
     place: &RunPath,
@@ -301,7 +339,7 @@ fn descend<'a, 'k>(
     let Some((last, above)) = keys.split_last() else {
         return Err(Error::invalid(format!(
             "an empty key of the {}",
-            part.word()
+            part.as_str()
         )));
     };
     for (i, key) in above.iter().enumerate() {
@@ -328,8 +366,8 @@ fn descend<'a, 'k>(
     Ok((object, last))
 }
 
-fn named(part: Part, keys: &[String]) -> String {
-    format!("{}.{}", part.word(), keys.join("."))
+fn named(part: Section, keys: &[String]) -> String {
+    format!("{}.{}", part.as_str(), keys.join("."))
 }
 
 /// The change from one to the other that names only what differs.

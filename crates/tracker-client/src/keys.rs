@@ -20,6 +20,34 @@ pub fn value_at<'a>(object: &'a JsonObject, key: &str) -> Option<&'a Json> {
     })
 }
 
+/// The keys to follow to the value at a key as of [`value_at`]; for one that is not there, into
+/// the objects that are there, and on into new ones.
+pub(crate) fn way_to(object: &JsonObject, key: &str) -> Vec<String> {
+    if object.contains_key(key) {
+        return vec![key.to_owned()];
+    }
+    let cuts = || {
+        let dots = key.match_indices('.').rev();
+        dots.filter_map(|(dot, _)| Some((key.get(..dot)?, key.get(dot + 1..)?)))
+    };
+    let inside = |(above, below)| {
+        let inner = object.get(above)?.as_object()?;
+        Some((above, below, inner))
+    };
+    let mut inner = cuts().filter_map(inside);
+    let there = inner
+        .clone()
+        .find(|(_, below, inner)| value_at(inner, below).is_some());
+    match there.or_else(|| inner.next()) {
+        Some((above, below, inner)) => {
+            let mut keys = vec![above.to_owned()];
+            keys.extend(way_to(inner, below));
+            keys
+        }
+        None => key.split('.').map(ToOwned::to_owned).collect(),
+    }
+}
+
 /// The path of a key in the config or in the summary.
 pub(crate) fn path_of(section: &str, key: &str) -> Path {
     let plain = |part: &str| !part.is_empty() && !part.starts_with('$');

@@ -1,5 +1,6 @@
 //! The command line `trackway`: parse, run, exit code.
 
+mod ask;
 mod commands;
 mod failure;
 mod location;
@@ -16,6 +17,7 @@ mod table;
 mod talk;
 mod text;
 mod times;
+mod which;
 mod whole_file;
 
 use std::process::ExitCode;
@@ -191,7 +193,25 @@ mod tests {
             "check ./mlruns ./store --depth counts --jobs 2 --report x --exclude files,traces --no-artifacts -vv",
             "projects --entity e --include-deleted --from x --jsonl",
             "runs p --state failed --since 7d --until 1d --limit 2 --oldest-first --include-deleted --show name,user",
+            "runs p --filter a --filter b --order -config.a --order +name --format markdown --limit 3",
+            "runs p --count --state failed",
+            "runs p --fields config.a,tags --format csv",
             "run r --from x --color never",
+            "run show r --from x",
+            "run rename r name",
+            "run delete r s --yes",
+            "run stop r",
+            "compare a b c --section config --all --format latex",
+            "compare a b --only-different --from x",
+            "best p --metric m --goal min --filter x -n 3",
+            "best --sweep p/s",
+            "update r --set config.a=1 --rename summary.a=b --unset config.c --tag t --untag u --notes n \
+             --name n --group g --job-type j --state failed --filter x --dry-run --yes",
+            "sweeps p --format csv",
+            "sweeps show p/s",
+            "export history p --per-run -o d --filter x --order=-name --since 7d",
+            "files put r a b --root d",
+            "files rm r *.png --yes",
             "history r -k a,b --all --stream system --min-step -5 --max-step 5 --from x",
             "history r --samples 10 --plot --log --x time --width 80 --height 9",
             "filter --filter a=1 --order -a.b --order b --indices --lenient",

@@ -1,5 +1,5 @@
 use serde_json::{Value as Json, json};
-use tracker_client::{Api, RunEdit};
+use tracker_client::{Api, RunEdit, Section};
 use tracker_model::{ErrorKind, RunState, RunStore, Timestamp};
 
 use super::{object, with_run};
@@ -165,4 +165,29 @@ async fn a_deleted_run_is_gone() {
     );
     let late = run.edit(RunEdit::new().config("lr", 1)).await;
     assert_eq!(late.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn keys_with_dots_are_those_that_filters_find() {
+    let (_, mut run) = with_run().await;
+    let config = Section::Config;
+    let edit = RunEdit::new()
+        .set(config, "a.b", 2)
+        .set(config, "opt.name", "sgd")
+        .set(config, "opt.momentum.decay", 0.5)
+        .set(config, "new.inner", true)
+        .rename(config, "lr", "opt.lr")
+        .remove(config, "opt.beta")
+        .rename(Section::Summary, "acc", "eval.acc");
+    run.edit(edit).await.unwrap();
+    let wanted = json!({
+        "a.b": 2,
+        "opt": { "name": "sgd", "momentum": { "decay": 0.5 }, "lr": 0.1 },
+        "new": { "inner": true },
+    });
+    assert_eq!(*run.config(), object(wanted));
+    assert_eq!(run.summary()["eval"]["acc"], 0.9);
+    let gone = RunEdit::new().remove(config, "opt.beta");
+    let gone = run.edit(gone).await.unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
 }

@@ -1,7 +1,9 @@
 //! The commands, a module each.
 
 mod artifacts;
+mod best;
 mod check;
+mod compare;
 mod completions;
 mod doctor;
 mod export;
@@ -14,6 +16,8 @@ mod import;
 mod projects;
 mod run;
 mod runs;
+mod sweeps;
+mod update;
 
 use clap::Subcommand;
 
@@ -33,8 +37,16 @@ pub(crate) enum Command {
     Projects(projects::ProjectsArgs),
     /// List runs
     Runs(runs::RunsArgs),
-    /// Show one run
+    /// Show, rename, stop or delete runs
     Run(run::RunArgs),
+    /// Put runs side by side: config and summary
+    Compare(compare::CompareArgs),
+    /// Find the best runs of a project or a sweep
+    Best(best::BestArgs),
+    /// Change what is said of runs: config, summary, tags, notes, names
+    Update(update::UpdateArgs),
+    /// List sweeps, or show one
+    Sweeps(sweeps::SweepsArgs),
     /// Print or draw the history of a run
     History(history::HistoryArgs),
     /// Pick and sort lines of JSON on standard input by filters and orders
@@ -64,6 +76,10 @@ impl Command {
             Self::Projects(args) => projects::run(shell, args).await,
             Self::Runs(args) => runs::run(shell, args).await,
             Self::Run(args) => run::run(shell, args).await,
+            Self::Compare(args) => compare::run(shell, args).await,
+            Self::Best(args) => best::run(shell, args).await,
+            Self::Update(args) => update::run(shell, args).await,
+            Self::Sweeps(args) => sweeps::run(shell, args).await,
             Self::History(args) => history::run(shell, args).await,
             Self::Filter(args) => filter::run(shell, &args),
             Self::Export(args) => export::run(shell, args).await,

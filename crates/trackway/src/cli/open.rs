@@ -44,6 +44,15 @@ pub(crate) struct SourceArgs {
 
 /// Opens a tracker to read from.
 pub(crate) async fn reader(shell: &Shell, from: &FromArgs) -> Result<Arc<dyn Tracker>> {
+    stored(shell, from, StoreOptions::new().with_read_only(true)).await
+}
+
+/// Opens a tracker to change what is in it.
+pub(crate) async fn editor(shell: &Shell, from: &FromArgs) -> Result<Arc<dyn Tracker>> {
+    stored(shell, from, StoreOptions::new()).await
+}
+
+async fn stored(shell: &Shell, from: &FromArgs, options: StoreOptions) -> Result<Arc<dyn Tracker>> {
     let dir = match &from.from {
         None => shell.settings.store()?.to_owned(),
         Some(text) => match Location::parse(text)? {
@@ -57,9 +66,7 @@ pub(crate) async fn reader(shell: &Shell, from: &FromArgs) -> Result<Arc<dyn Tra
             }
         },
     };
-    Ok(Arc::new(
-        existing(&dir, StoreOptions::new().with_read_only(true)).await?,
-    ))
+    Ok(Arc::new(existing(&dir, options).await?))
 }
 
 /// Opens a store that is there.

@@ -1,9 +1,11 @@
 //! Data on standard output: tables for people, tab-separated lines in a pipe, JSON on request.
 
 mod listing;
+mod markup;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 use super::{
@@ -13,6 +15,7 @@ use super::{
 };
 
 pub(crate) use listing::{Listing, left, right};
+pub(crate) use markup::{csv_line, latex, markdown};
 
 /// The form of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +24,47 @@ pub(crate) enum Format {
     Table,
     /// A line a row, tabs between the cells.
     Tsv,
+    /// Comma-separated values with a header.
+    Csv,
+    /// A table of Markdown.
+    Markdown,
+    /// A table of LaTeX.
+    Latex,
     /// One document.
     Json,
     /// A document a line.
     Jsonl,
+}
+
+/// The forms of lists that a command may offer beside `--json` and `--jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// Aligned columns
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// Tabs between the cells, no header
+    Tsv,
+    /// A Markdown table
+    #[value(alias = "md")]
+    Markdown,
+    /// One JSON document
+    Json,
+    /// A JSON document a line
+    Jsonl,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Table => Self::Table,
+            FormatArg::Csv => Self::Csv,
+            FormatArg::Tsv => Self::Tsv,
+            FormatArg::Markdown => Self::Markdown,
+            FormatArg::Json => Self::Json,
+            FormatArg::Jsonl => Self::Jsonl,
+        }
+    }
 }
 
 /// Standard output.
@@ -38,6 +78,8 @@ pub(crate) struct Output {
     pub(crate) terminal: bool,
     /// Columns of characters.
     pub(crate) width: usize,
+    /// A document before it is written.
+    scratch: Vec<u8>,
 }
 
 impl std::fmt::Debug for Output {
@@ -65,6 +107,7 @@ impl Output {
             colour: wants_colour(color, terminal),
             terminal,
             width: width(terminal),
+            scratch: Vec::new(),
         }
     }
 
@@ -86,12 +129,20 @@ impl Output {
 
     /// Writes one JSON document.
     pub(crate) fn document(&mut self, shape: &impl Serialize) -> Result<()> {
-        let written = match self.format {
-            Format::Jsonl => serde_json::to_writer(&mut self.to, shape),
-            _ => serde_json::to_writer_pretty(&mut self.to, shape),
-        };
-        written.map_err(|e| failed(&e.into()))?;
+        if self.format == Format::Jsonl {
+            return self.compact(shape, "\n");
+        }
+        serde_json::to_writer_pretty(&mut self.to, shape).map_err(|e| failed(&e.into()))?;
         self.text("\n")
+    }
+
+    /// Writes JSON on one line, and what follows it.
+    fn compact(&mut self, shape: &impl Serialize, then: &str) -> Result<()> {
+        // One call for the document in place of one for each of its tokens.
+        self.scratch.clear();
+        serde_json::to_writer(&mut self.scratch, shape).map_err(|e| failed(&e.into()))?;
+        self.scratch.extend_from_slice(then.as_bytes());
+        self.to.write_all(&self.scratch).map_err(|e| failed(&e))
     }
 
     /// Writes out what is waiting.

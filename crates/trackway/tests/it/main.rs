@@ -7,6 +7,7 @@ mod filter;
 mod history;
 mod import;
 mod look;
+mod runs;
 mod shapes;
 mod stop;
 mod support;

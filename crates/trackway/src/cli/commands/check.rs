@@ -130,7 +130,7 @@ fn print(shell: &mut Shell, report: &CheckReport, printed: bool) -> Result<()> {
             _ if printed => {}
             Format::Json => {}
             Format::Jsonl => shell.out.document(line)?,
-            Format::Table | Format::Tsv => told(shell, line)?,
+            _ => told(shell, line)?,
         }
     }
     let talk = &shell.talk;

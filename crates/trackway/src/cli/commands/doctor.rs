@@ -241,7 +241,7 @@ fn print(shell: &mut Shell, found: &Findings) -> Result<()> {
     match shell.out.format {
         Format::Json => shell.out.document(&found.0)?,
         Format::Jsonl => found.0.iter().try_for_each(|f| shell.out.document(f))?,
-        Format::Table | Format::Tsv => {
+        _ => {
             for finding in &found.0 {
                 let sign = match finding.health {
                     Health::Good => "ok",

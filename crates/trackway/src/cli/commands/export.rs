@@ -7,7 +7,7 @@ mod wide;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use tracker_model::RunQuery;
+use tracker_model::{ProjectPath, RunQuery, Tracker};
 
 use crate::cli::{
     Shell,
@@ -15,15 +15,18 @@ use crate::cli::{
     failure::{Exit, Result},
     open::{self, FromArgs},
     resolve, text,
+    which::{FilterArgs, OrderArgs, why_none},
 };
 
-use target::{Form, Target};
+use histories::{Scope, Targets};
+use target::{Folder, Form, Target};
 
 /// What to export.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   trackway export runs digits -o runs.csv              a line a run, config and summary in columns
   trackway export history digits/62915c7a -o run.parquet
+  trackway export history digits --filter 'state = finished' -o rows.csv
   trackway export history digits -o all.parquet --layout long")]
 pub(crate) struct ExportArgs {
     #[command(subcommand)]
@@ -36,6 +39,7 @@ enum What {
     #[command(after_help = "Examples:
   trackway export runs -o runs.parquet
   trackway export runs digits --format csv | head
+  trackway export runs digits --filter 'summary.acc > 0.9' --order=-summary.acc -o best.csv
   trackway export runs digits -o digits.jsonl --include-deleted")]
     Runs(RunsArgs),
     /// Every point of a run, or of all runs of a project
@@ -43,6 +47,8 @@ enum What {
   trackway export history digits/62915c7a -o run.csv   a row for what was logged together
   trackway export history digits -o all.parquet        all runs, the column `run` first
   trackway export history digits -o all.csv --layout long --keys 'val/*'
+  trackway export history digits --per-run -o folder   a file a run: folder/RUN.csv
+  trackway export history digits --stream system -o sys_metrics.csv
 
 Layouts: wide has a column for each series, long has a row for each point. Series named _step or
 _timestamp get one more underscore. Values of several kinds share a column as JSON text.")]
@@ -57,6 +63,10 @@ struct OutArgs {
     /// The form of the file [default: by its name, else csv]
     #[arg(long, short, value_enum)]
     format: Option<Form>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    order: OrderArgs,
     /// Deleted runs too
     #[arg(long)]
     include_deleted: bool,
@@ -85,6 +95,9 @@ struct HistoryArgs {
     /// Which of the histories
     #[arg(long, value_enum, default_value_t = StreamArg::Metrics)]
     stream: StreamArg,
+    /// Write a file for each run, named after its id, into the folder of -o
+    #[arg(long, requires = "output")]
+    per_run: bool,
     #[command(flatten)]
     out: OutArgs,
 }
@@ -108,28 +121,74 @@ struct Written {
     cut_times: u64,
 }
 
+impl Written {
+    fn add(&mut self, other: &Self) {
+        self.runs += other.runs;
+        self.rows += other.rows;
+        self.points += other.points;
+        self.cut_times += other.cut_times;
+    }
+}
+
+impl OutArgs {
+    /// Which runs, of all or of those that are named otherwise.
+    fn query(&self, query: RunQuery) -> Result<RunQuery> {
+        let mut query = query
+            .with_deleted(self.include_deleted)
+            .with_order(self.order.order()?);
+        query.filter = self.filter.filter()?;
+        Ok(query)
+    }
+}
+
+/// Only those of a project.
+fn within(query: RunQuery, project: &ProjectPath) -> RunQuery {
+    query
+        .with_entity(project.entity.clone())
+        .with_project(project.project.clone())
+}
+
+/// Says why there are no runs, if there are none.
+async fn none(
+    shell: &Shell,
+    tracker: &dyn Tracker,
+    query: &RunQuery,
+    written: &Written,
+) -> Result<()> {
+    if written.runs == 0 {
+        for line in why_none(tracker, query).await? {
+            shell.talk.warn(line);
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn run(shell: &mut Shell, args: ExportArgs) -> Result<Exit> {
     let started = std::time::Instant::now();
     let (out, written) = match args.what {
         What::Runs(args) => {
+            let query = args.out.query(RunQuery::new())?;
             let target = Target::new(&args.out)?;
             let tracker = open::reader(shell, &args.out.from).await?;
             let query = match &args.project {
-                Some(text) => RunQuery::of_project(&resolve::project(&*tracker, text).await?),
-                None => RunQuery::new(),
+                Some(text) => within(query, &resolve::project(&*tracker, text).await?),
+                None => query,
             };
-            let written = runs::export(
-                &*tracker,
-                query.with_deleted(args.out.include_deleted),
-                target,
-            )
-            .await?;
+            let written = runs::export(&*tracker, query.clone(), target).await?;
+            none(shell, &*tracker, &query, &written).await?;
             (args.out, written)
         }
         What::History(args) => {
-            let target = Target::new(&args.out)?;
+            let query = args.out.query(RunQuery::new())?;
+            let targets = match args.per_run {
+                true => Targets::PerRun(Folder::new(&args.out)?),
+                false => Targets::One(Target::new(&args.out)?),
+            };
             let tracker = open::reader(shell, &args.out.from).await?;
-            let written = histories::export(&tracker, &args, target).await?;
+            let (scope, written) = histories::export(&tracker, &args, query, targets).await?;
+            if let Scope::Runs(query) = &scope {
+                none(shell, &*tracker, query, &written).await?;
+            }
             (args.out, written)
         }
     };

@@ -6,7 +6,7 @@ use tracker_client::{Folder, Patterns, Saved};
 use tracker_model::{ByteStream, Error, ErrorKind, FileInfo, Run, Tracker};
 
 use crate::cli::{
-    Shell,
+    Shell, ask,
     failure::{Exit, Failure, Result},
     open::{self, FromArgs},
     output::{Listing, left, right},
@@ -19,7 +19,10 @@ use crate::cli::{
   trackway files ls 62915c7a
   trackway files get 62915c7a -o ./files
   trackway files get 62915c7a '*.csv' -o ./tables
-  trackway files get 62915c7a report/confusion.json -o - | jq .")]
+  trackway files get 62915c7a report/confusion.json -o - | jq .
+  trackway files put 62915c7a model.h5
+  trackway files put 62915c7a plots/*.png --root .
+  trackway files rm 62915c7a '*.png' --yes")]
 pub(crate) struct FilesArgs {
     #[command(subcommand)]
     what: What,
@@ -31,6 +34,10 @@ enum What {
     Ls(LsArgs),
     /// Save them into a folder
     Get(GetArgs),
+    /// Put files of this machine into the run
+    Put(PutArgs),
+    /// Delete them, for good
+    Rm(RmArgs),
 }
 
 #[derive(Debug, Args)]
@@ -61,11 +68,96 @@ struct GetArgs {
     from: FromArgs,
 }
 
+#[derive(Debug, Args)]
+struct PutArgs {
+    /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
+    run: String,
+    /// Files of this machine
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Keep the path below this folder as the name [default: the file's own name]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    #[command(flatten)]
+    from: FromArgs,
+}
+
+#[derive(Debug, Args)]
+struct RmArgs {
+    /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
+    run: String,
+    /// Which; patterns with * and ? too
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    from: FromArgs,
+}
+
 pub(super) async fn run(shell: &mut Shell, args: FilesArgs) -> Result<Exit> {
     match args.what {
         What::Ls(args) => ls(shell, args).await,
         What::Get(args) => get(shell, args).await,
+        What::Put(args) => put(shell, args).await,
+        What::Rm(args) => rm(shell, args).await,
     }
+}
+
+async fn put(shell: &mut Shell, args: PutArgs) -> Result<Exit> {
+    let tracker = open::editor(shell, &args.from).await?;
+    let run = super::run::handle(&tracker, &args.run).await?;
+    let (mut files, mut bytes) = (0, 0);
+    for path in &args.files {
+        let file = run.upload_file(path, args.root.as_deref()).await?;
+        (files, bytes) = (files + 1, bytes + file.digests().size);
+        shell.out.line(text::one_line(file.name()))?;
+    }
+    shell.talk.note(format!(
+        "{}, {}, put into run {}",
+        text::count(files, "file"),
+        text::bytes(bytes),
+        run.path()
+    ));
+    Ok(Exit::Ok)
+}
+
+async fn rm(shell: &mut Shell, args: RmArgs) -> Result<Exit> {
+    let tracker = open::editor(shell, &args.from).await?;
+    let run = super::run::handle(&tracker, &args.run).await?;
+    let patterns = Patterns::new(&args.names)?;
+    let (mut found, mut bytes, mut first) = (0, 0, Vec::new());
+    let mut files = run.files();
+    while let Some(file) = files.try_next().await? {
+        if patterns.want(file.name()) {
+            (found, bytes) = (found + 1, bytes + file.digests().size);
+            if first.len() < 5 {
+                first.push(file.name().to_owned());
+            }
+        }
+    }
+    drop(files);
+    if found == 0 {
+        return none(shell, run.record(), &patterns, false);
+    }
+    let more = if found > 5 { ", …" } else { "" };
+    let what = format!(
+        "delete {} ({}) of run {} for good: {}{more}",
+        text::count(found, "file"),
+        text::bytes(bytes),
+        run.path(),
+        first.join(", ")
+    );
+    ask::sure(shell, args.yes, &what)?;
+    let deleted = run.delete_files(&patterns).await?;
+    shell.talk.note(format!(
+        "{}, {}, deleted from run {}",
+        text::count(deleted.files, "file"),
+        text::bytes(deleted.bytes),
+        run.path()
+    ));
+    Ok(Exit::Ok)
 }
 
 async fn ls(shell: &mut Shell, args: LsArgs) -> Result<Exit> {

@@ -52,7 +52,7 @@ pub(super) async fn run(shell: &mut Shell, args: FsckArgs) -> Result<Exit> {
                 Format::Json if found.len() < MOST_KEPT => found.push(problem),
                 Format::Json => {}
                 Format::Jsonl => shell.out.document(&problem)?,
-                Format::Table | Format::Tsv => {
+                _ => {
                     shell.out.line(one_line(&problem.to_string()))?;
                     shell.out.line(format!("    {}", one_line(&problem.hint)))?;
                 }

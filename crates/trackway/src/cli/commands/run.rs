@@ -1,15 +1,18 @@
-use clap::Args;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
 use futures::TryStreamExt;
 use serde::Serialize;
 use serde_json::Value as Json;
+use tracker_client::{Api, RunEdit};
 use tracker_model::{
     ArtifactUse, DatasetInput, Git, HistoryStream, JsonObject, Run, SeriesInfo, Timestamp, Tracker,
     UseRole,
 };
 
 use crate::cli::{
-    Shell,
-    failure::{Exit, Result},
+    Shell, ask,
+    failure::{Exit, Failure, Result},
     open::{self, FromArgs},
     output::{Listing, Output, left, right},
     resolve,
@@ -20,15 +23,65 @@ use crate::cli::{
 /// Keys that a table shows; JSON shows all.
 const MOST_KEYS: usize = 50;
 
-/// Which run.
+/// What to do with runs.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "Examples:
   trackway run local/digits/62915c7a           by its path; the beginning of an id is enough
   trackway run unruly-hare-12                  by its display name
-  trackway run 62915c7a --json | jq .config")]
+  trackway run show 62915c7a --json | jq .config
+  trackway run rename 62915c7a 'lr 0.3, best'
+  trackway run delete 62915c7a efdd4aa9 --yes
+
+`run RUN` is `run show RUN`; `trackway update` changes everything else.")]
 pub(crate) struct RunArgs {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
+    #[arg(required = true)]
+    run: Option<String>,
+    #[command(flatten)]
+    from: FromArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show all that is known of a run
+    Show(ShowArgs),
+    /// Give a run another display name
+    Rename(RenameArgs),
+    /// Delete runs with their histories and files, for good
+    Delete(DeleteArgs),
+    /// Mark a run that has not ended as killed, now
+    Stop(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
     /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
     run: String,
+    #[command(flatten)]
+    from: FromArgs,
+}
+
+#[derive(Debug, Args)]
+struct RenameArgs {
+    /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
+    run: String,
+    /// The new name; without any text, the run has none
+    name: String,
+    #[command(flatten)]
+    from: FromArgs,
+}
+
+#[derive(Debug, Args)]
+struct DeleteArgs {
+    /// ENTITY/PROJECT/RUN, PROJECT/RUN, an id, the beginning of one, or a name
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     from: FromArgs,
 }
@@ -73,6 +126,81 @@ struct UseShape {
 }
 
 pub(super) async fn run(shell: &mut Shell, args: RunArgs) -> Result<Exit> {
+    match (args.what, args.run) {
+        (Some(What::Show(args)), _) => show(shell, args).await,
+        (Some(What::Rename(args)), _) => rename(shell, args).await,
+        (Some(What::Delete(args)), _) => delete(shell, args).await,
+        (Some(What::Stop(args)), _) => stop(shell, args).await,
+        (None, Some(run)) => {
+            let from = args.from;
+            show(shell, ShowArgs { run, from }).await
+        }
+        (None, None) => Err(Failure::usage("name a run")),
+    }
+}
+
+async fn rename(shell: &Shell, args: RenameArgs) -> Result<Exit> {
+    let tracker = open::editor(shell, &args.from).await?;
+    let mut run = handle(&tracker, &args.run).await?;
+    let name = Some(args.name).filter(|name| !name.is_empty());
+    run.edit(RunEdit::new().name(name.clone())).await?;
+    shell.talk.note(match name {
+        Some(name) => format!("run {} is called {}", run.path(), text::one_line(&name)),
+        None => format!("run {} has no name", run.path()),
+    });
+    Ok(Exit::Ok)
+}
+
+async fn delete(shell: &Shell, args: DeleteArgs) -> Result<Exit> {
+    let tracker = open::editor(shell, &args.from).await?;
+    let mut runs: Vec<Run> = Vec::new();
+    for text in &args.runs {
+        let run = resolve::run(&*tracker, text).await?;
+        if runs.iter().all(|other| other.path != run.path) {
+            runs.push(run);
+        }
+    }
+    let named: Vec<String> = runs.iter().map(|run| run.path.to_string()).collect();
+    let what = match &named[..] {
+        [one] => format!("delete run {one} for good"),
+        all => format!(
+            "delete {} for good: {}",
+            text::count(all.len() as u64, "run"),
+            text::shortened(&all.join(", "), 300)
+        ),
+    };
+    ask::sure(shell, args.yes, &what)?;
+    for run in &runs {
+        tracker.delete_run(&run.path).await?;
+    }
+    shell.talk.note(format!(
+        "{} deleted; `trackway gc` frees the room of their files",
+        text::count(runs.len() as u64, "run")
+    ));
+    Ok(Exit::Ok)
+}
+
+async fn stop(shell: &Shell, args: ShowArgs) -> Result<Exit> {
+    let tracker = open::editor(shell, &args.from).await?;
+    let mut run = handle(&tracker, &args.run).await?;
+    let before = run.state();
+    run.stop().await?;
+    shell.talk.note(if before.is_terminal() {
+        format!("run {} has ended already: {before}", run.path())
+    } else {
+        format!("run {} is marked as {}", run.path(), run.state())
+    });
+    Ok(Exit::Ok)
+}
+
+/// The handle on a run that is named as people do.
+pub(super) async fn handle(tracker: &Arc<dyn Tracker>, text: &str) -> Result<tracker_client::Run> {
+    let path = resolve::run(&**tracker, text).await?.path;
+    let api = Api::new(Arc::clone(tracker));
+    Ok(api.run_at(&path).await?)
+}
+
+async fn show(shell: &mut Shell, args: ShowArgs) -> Result<Exit> {
     let tracker = open::reader(shell, &args.from).await?;
     let run = resolve::run(&*tracker, &args.run).await?;
     let series = tracker.series(&run.path, HistoryStream::Metrics).await?;
@@ -240,7 +368,7 @@ fn facts(out: &mut Output, run: &Run, files: &FilesShape) -> Result<()> {
     )
 }
 
-fn keys(out: &mut Output, title: &str, object: &JsonObject) -> Result<()> {
+pub(super) fn keys(out: &mut Output, title: &str, object: &JsonObject) -> Result<()> {
     if object.is_empty() {
         return Ok(());
     }
@@ -260,7 +388,10 @@ fn keys(out: &mut Output, title: &str, object: &JsonObject) -> Result<()> {
     Ok(())
 }
 
-fn pairs<'a>(out: &mut Output, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Result<()> {
+pub(super) fn pairs<'a>(
+    out: &mut Output,
+    pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<()> {
     let pairs: Vec<_> = pairs.collect();
     let wide = pairs
         .iter()

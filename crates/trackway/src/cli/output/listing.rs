@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::{Format, Output};
+use super::{Format, Output, csv_line, markdown};
 use crate::cli::{failure::Result, text::one_line};
 
 /// Rows that are aligned together: more than a screen, and not all of a million.
@@ -14,6 +14,19 @@ const ALIGNED: usize = 1000;
 pub(crate) struct Column {
     title: Cow<'static, str>,
     right: bool,
+    /// Whether the title is a name of the user's, which files take as it is.
+    named: bool,
+}
+
+impl Column {
+    /// The title in files.
+    fn name(&self) -> String {
+        if self.named {
+            return self.title.to_string();
+        }
+        let plain = self.title.trim_end_matches(" (UTC)");
+        plain.to_lowercase().replace(' ', "_")
+    }
 }
 
 /// A column of text.
@@ -21,6 +34,7 @@ pub(crate) const fn left(title: &'static str) -> Column {
     Column {
         title: Cow::Borrowed(title),
         right: false,
+        named: false,
     }
 }
 
@@ -29,6 +43,7 @@ pub(crate) const fn right(title: &'static str) -> Column {
     Column {
         title: Cow::Borrowed(title),
         right: true,
+        named: false,
     }
 }
 
@@ -52,11 +67,12 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// More columns, of whatever.
-    pub(crate) fn add_columns(&mut self, titles: &[String]) {
-        self.columns.extend(titles.iter().map(|title| Column {
-            title: title.clone().into(),
+    /// More columns, of whatever, under the user's own names.
+    pub(crate) fn add_columns(&mut self, names: &[String]) {
+        self.columns.extend(names.iter().map(|name| Column {
+            title: name.clone().into(),
             right: false,
+            named: true,
         }));
     }
 
@@ -70,15 +86,23 @@ impl<'a> Listing<'a> {
         match self.out.format {
             Format::Json => {
                 self.out.text(if self.count == 1 { "[\n" } else { ",\n" })?;
-                let line = serde_json::to_vec(shape).map_err(|e| super::failed(&e.into()))?;
-                self.out.text(line)
+                self.out.compact(shape, "")
             }
             Format::Jsonl => self.out.document(shape),
             Format::Tsv => {
                 let cells: Vec<_> = cells().iter().map(|cell| one_line(cell)).collect();
                 self.out.line(cells.join("\t"))
             }
-            Format::Table => {
+            Format::Csv => {
+                self.head()?;
+                csv_line(self.out, &cells())
+            }
+            Format::Markdown => {
+                self.head()?;
+                let cells: Vec<_> = cells().iter().map(|cell| markdown(cell)).collect();
+                self.out.line(format!("| {} |", cells.join(" | ")))
+            }
+            Format::Table | Format::Latex => {
                 self.rows.push(cells());
                 if self.rows.len() < ALIGNED {
                     Ok(())
@@ -94,10 +118,34 @@ impl<'a> Listing<'a> {
         match self.out.format {
             Format::Json if self.count == 0 => self.out.line("[]")?,
             Format::Json => self.out.line("\n]")?,
-            Format::Table if !self.rows.is_empty() => self.table()?,
+            Format::Csv | Format::Markdown if self.count == 0 => {
+                self.count = 1;
+                self.head()?;
+                self.count = 0;
+            }
+            Format::Table | Format::Latex if !self.rows.is_empty() => self.table()?,
             _ => {}
         }
         Ok(self.count)
+    }
+
+    /// Writes the header before the first row.
+    fn head(&mut self) -> Result<()> {
+        if self.count != 1 {
+            return Ok(());
+        }
+        let names = self.columns.iter().map(Column::name);
+        if self.out.format == Format::Csv {
+            return csv_line(self.out, &names.collect::<Vec<_>>());
+        }
+        let names: Vec<_> = names.map(|name| markdown(&name)).collect();
+        let rules = self
+            .columns
+            .iter()
+            .map(|c| if c.right { "--:" } else { "---" });
+        let rules: Vec<_> = rules.collect();
+        self.out.line(format!("| {} |", names.join(" | ")))?;
+        self.out.line(format!("| {} |", rules.join(" | ")))
     }
 
     fn table(&mut self) -> Result<()> {

@@ -1,9 +1,13 @@
 use std::sync::Arc;
 
 use futures::{TryStreamExt, stream::BoxStream};
-use tracker_model::{Project, Run, RunPath, RunQuery, SeriesInfo, Tracker};
+use tracker_model::{Project, RunParts, RunPath, RunQuery, SeriesInfo, Tracker};
 
-use super::{HistoryArgs, Layout, Written, long, target::Target, wide};
+use super::{
+    HistoryArgs, Layout, Written, long,
+    target::{Folder, Target},
+    wide, within,
+};
 use crate::cli::{
     commands::history::chosen,
     failure::{Exit, Failure, Result},
@@ -13,7 +17,7 @@ use crate::cli::{
 /// Which runs are exported.
 pub(super) enum Scope {
     /// One.
-    Run(Box<Run>),
+    Run(RunPath),
     /// Those of a project.
     Runs(RunQuery),
 }
@@ -25,26 +29,53 @@ pub(super) struct Job<'a> {
     pub(super) scope: Scope,
 }
 
-/// Writes all points of a run or of the runs of a project.
+/// Where the rows go.
+pub(super) enum Targets {
+    /// All of them into one file.
+    One(Target),
+    /// Those of each run into a file of its own.
+    PerRun(Folder),
+}
+
+/// Writes all points of a run or of the runs of a project that the query asks for.
 pub(super) async fn export(
     tracker: &Arc<dyn Tracker>,
     args: &HistoryArgs,
-    target: Target,
-) -> Result<Written> {
-    let scope = scope(&**tracker, args).await?;
+    query: RunQuery,
+    targets: Targets,
+) -> Result<(Scope, Written)> {
+    let scope = scope(&**tracker, args, query).await?;
     let job = Job {
         tracker,
         args,
         scope,
     };
-    match args.layout {
-        Layout::Wide => wide::export(&job, target).await,
-        Layout::Long => long::export(&job, target).await,
-    }
+    let written = match targets {
+        Targets::One(target) => job.write(target).await?,
+        Targets::PerRun(folder) => {
+            let mut written = Written::default();
+            let mut runs = job.runs();
+            let many = job.is_project();
+            while let Some(run) = runs.try_next().await? {
+                // A run without what is asked for is no error among many.
+                if many && job.series(&run).await?.is_empty() {
+                    continue;
+                }
+                let one = Job {
+                    tracker,
+                    args,
+                    scope: Scope::Run(run.clone()),
+                };
+                written.add(&one.write(folder.target(&run)?).await?);
+            }
+            written
+        }
+    };
+    Ok((job.scope, written))
 }
 
 /// A project if there is one of this name, else a run.
-async fn scope(tracker: &dyn Tracker, args: &HistoryArgs) -> Result<Scope> {
+async fn scope(tracker: &dyn Tracker, args: &HistoryArgs, query: RunQuery) -> Result<Scope> {
     let text = &args.what;
     let default = format!("{}/{text}", resolve::DEFAULT_ENTITY);
     let projects: Vec<Project> = tracker.projects(None).try_collect().await?;
@@ -54,12 +85,15 @@ async fn scope(tracker: &dyn Tracker, args: &HistoryArgs) -> Result<Scope> {
     };
     if projects.iter().any(named) {
         let path = resolve::project(tracker, text).await?;
-        return Ok(Scope::Runs(
-            RunQuery::of_project(&path).with_deleted(args.out.include_deleted),
-        ));
+        let parts = RunParts::NONE;
+        return Ok(Scope::Runs(within(query, &path).with_parts(parts)));
+    }
+    if query.filter.is_some() {
+        return Err(Failure::not_found(format!("there is no project {text:?}"))
+            .with_hint("a filter chooses runs of a project; `trackway projects` lists them"));
     }
     match resolve::run(tracker, text).await {
-        Ok(run) => Ok(Scope::Run(Box::new(run))),
+        Ok(run) => Ok(Scope::Run(run.path)),
         Err(e) if e.exit() == Exit::NotFound => {
             // A hint of either search is better than none.
             let hint = match (e, resolve::project(tracker, text).await) {
@@ -90,6 +124,13 @@ async fn scope(tracker: &dyn Tracker, args: &HistoryArgs) -> Result<Scope> {
 }
 
 impl Job<'_> {
+    async fn write(&self, target: Target) -> Result<Written> {
+        match self.args.layout {
+            Layout::Wide => wide::export(self, target).await,
+            Layout::Long => long::export(self, target).await,
+        }
+    }
+
     /// Whether there may be several runs, so that each row names its own.
     pub(super) fn is_project(&self) -> bool {
         matches!(self.scope, Scope::Runs(_))
@@ -98,7 +139,7 @@ impl Job<'_> {
     /// The addresses of the runs, in the same order each time.
     pub(super) fn runs(&self) -> BoxStream<'static, tracker_model::Result<RunPath>> {
         match &self.scope {
-            Scope::Run(run) => Box::pin(futures::stream::iter([Ok(run.path.clone())])),
+            Scope::Run(run) => Box::pin(futures::stream::iter([Ok(run.clone())])),
             Scope::Runs(query) => {
                 Box::pin(self.tracker.find_runs(query.clone()).map_ok(|run| run.path))
             }

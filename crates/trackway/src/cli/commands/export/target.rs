@@ -1,9 +1,10 @@
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use clap::ValueEnum;
+use tracker_model::RunPath;
 
 use super::OutArgs;
 use crate::cli::{
@@ -74,6 +75,44 @@ impl Target {
             Some(file) => file.failed(e),
             None => Failure::io("write to standard output", e),
         }
+    }
+}
+
+/// A folder that takes a file for each run.
+#[derive(Debug)]
+pub(super) struct Folder {
+    form: Form,
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder if there is none.
+    pub(super) fn new(args: &OutArgs) -> Result<Self> {
+        let path = args.output.clone().filter(|path| path != Path::new("-"));
+        let path = path.ok_or_else(|| {
+            Failure::usage("--per-run writes into a folder").with_hint("name one with -o DIR")
+        })?;
+        let what = format!("make the folder {}", path.display());
+        std::fs::create_dir_all(&path).map_err(|e| Failure::io(what, &e))?;
+        Ok(Self {
+            form: args.format.unwrap_or(Form::Csv),
+            path,
+        })
+    }
+
+    /// The file of a run. Runs of one project have different ids.
+    pub(super) fn target(&self, run: &RunPath) -> Result<Target> {
+        let extension = match self.form {
+            Form::Csv => "csv",
+            Form::Jsonl => "jsonl",
+            Form::Parquet => "parquet",
+        };
+        let name = format!("{}.{extension}", run.run);
+        tracker_model::check_file_name(&name)?;
+        Ok(Target {
+            form: self.form,
+            file: Some(WholeFile::new(&self.path.join(name))?),
+        })
     }
 }
 
