@@ -5,6 +5,8 @@
 //! that `cargo xtask scale` runs are large.
 #![cfg(target_os = "linux")]
 
+mod readers;
+
 use std::{
     ffi::OsString,
     fs,

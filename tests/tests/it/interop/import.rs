@@ -131,10 +131,10 @@ fn check(trackway: &Trackway, source: &[&str], truth: &Truth) -> Result<()> {
 /// A filter picks the same runs of the source, by whatever way it is asked, as of the store that
 /// has all of them.
 fn filtered(trackway: &Trackway, source: &[&str], truth: &Truth) -> Result<()> {
-    let mut starts: Vec<i64> = truth.runs.iter().map(|run| run.start_time).collect();
+    let mut starts: Vec<i64> = truth.runs.values().map(|run| run.start_time).collect();
     starts.sort_unstable();
     let middle = printed::rfc3339(starts[starts.len() / 2]);
-    let measured = truth.runs.iter().find(|run| !run.metrics.is_empty());
+    let measured = truth.runs.values().find(|run| !run.metrics.is_empty());
     let measured = measured.context("a run with metrics")?;
     let key = measured.metrics.keys().next().context("a metric")?;
     let filters = [
