@@ -10,17 +10,19 @@ use tracker_client::chart::{Across, Axis, Chart, Line};
 
 use super::text;
 
-pub(crate) use lines::{LookArgs, MOST_LINES, Reading, has_numbers, line, write_svg};
+pub(crate) use lines::{
+    LookArgs, MOST_LINES, Reading, has_numbers, line, print, runs_of_key, write_svg,
+};
 
 /// How a chart looks in a terminal.
 #[derive(Debug, Clone)]
-pub(crate) struct Look {
+struct Look {
     /// Columns of characters, all in all.
-    pub(crate) width: usize,
+    width: usize,
     /// Lines of characters of the canvas.
-    pub(crate) height: usize,
+    height: usize,
     /// Whether there are colours.
-    pub(crate) colour: bool,
+    colour: bool,
 }
 
 const COLOURS: [Color; 6] = [
@@ -33,7 +35,7 @@ const COLOURS: [Color; 6] = [
 ];
 
 /// Draws a chart. The answer is lines of text.
-pub(crate) fn drawn(chart: &Chart, look: &Look) -> Vec<String> {
+fn drawn(chart: &Chart, look: &Look) -> Vec<String> {
     let lines = &chart.lines;
     let scaled = chart.places();
     let Some((xs, ys)) = Chart::span(&scaled) else {

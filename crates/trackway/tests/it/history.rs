@@ -167,3 +167,24 @@ fn charts_as_svg() {
     let wrong = place.output(["history", "long", "--svg", "no/such/folder.svg"]);
     assert_eq!(wrong.status.code(), Some(5));
 }
+
+#[test]
+fn runs_in_one_chart() {
+    let place = Place::with_example();
+    let args = [
+        "compare", "abd4f363", "62915c7a", "826516b9", "--plot", "val/loss", "--x", "time",
+    ];
+    let small = [&args[..], &["--width", "60", "--height", "8"]].concat();
+    snapshot!(place, place.said(small));
+    let done = place.output([&args[..], &["--svg", "loss.svg"]].concat());
+    assert_eq!((done.status.code(), done.stdout), (Some(0), Vec::new()));
+    let drawing = fs::read_to_string(place.path("loss.svg")).unwrap();
+    assert!(
+        drawing.contains(">lr=0.3</text>") && drawing.contains(">lr=40</text>"),
+        "{drawing}"
+    );
+    let wrong = place.output(["compare", "abd4f363", "62915c7a", "--plot", "val/los"]);
+    assert_eq!(wrong.status.code(), Some(5));
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert!(said.contains("hint: did you mean val/loss?"), "{said}");
+}

@@ -416,8 +416,16 @@ fn many_runs_are_changed() {
 #[test]
 fn runs_are_renamed_stopped_and_deleted() {
     let place = small();
-    place.stdout(["run", "rename", "aaaa", "another"]);
-    assert_eq!(place.run("another")["id"], "aaaa");
+    let renamed = place.stdout(["run", "rename", "aaaa", "another", "--jsonl"]);
+    assert!(
+        renamed.contains(r#""id":"aaaa","name":"another""#),
+        "{renamed}"
+    );
+    let run = place.run("another");
+    assert_eq!(
+        (&run["id"], &run["config"]["depth"]),
+        (&json!("aaaa"), &json!(1))
+    );
     place.stdout(["update", "aaaa", "--state", "running"]);
     place.stdout(["run", "stop", "aaaa"]);
     let run = place.run("aaaa");
@@ -524,4 +532,33 @@ fn exports_choose_their_runs() {
     );
     let none = place.output(["export", "runs", "--filter", "config.lrr > 1"]);
     assert!(String::from_utf8_lossy(&none.stderr).contains("did you mean config.lr?"));
+}
+
+#[test]
+fn programs_hear_what_was_done() {
+    let place = small();
+    fs::write(place.path("a.txt"), "12345").unwrap();
+    let put = place.stdout(["files", "put", "aaaa", "a.txt", "--jsonl"]);
+    let put: Json = serde_json::from_str(&put).unwrap();
+    assert_eq!(put["name"], "a.txt");
+    let said = |args: &[&str]| place.stdout(args.iter().chain(&["--yes", "--jsonl"]));
+    assert_eq!(
+        said(&["files", "rm", "aaaa", "*"]),
+        "{\"bytes\":5,\"deleted\":1}\n"
+    );
+    assert_eq!(
+        said(&[
+            "update",
+            "p",
+            "--filter",
+            "{}",
+            "--rename",
+            "summary.loss=l"
+        ]),
+        "{\"changed\":1,\"unchanged\":0,\"lacking\":4}\n"
+    );
+    assert_eq!(
+        said(&["run", "delete", "aaaa"]),
+        "{\"deleted\":[\"local/p/aaaa\"]}\n"
+    );
 }

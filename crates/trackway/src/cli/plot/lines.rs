@@ -1,16 +1,22 @@
 //! From histories to charts.
 
-use std::{ops::RangeInclusive, path::Path};
+use std::{collections::BTreeSet, ops::RangeInclusive, path::Path};
 
 use clap::{Args, ValueEnum};
 use tracker_client::{
     HistoryRequest, Join, Run,
     chart::{Across, Chart, Line, short_number, svg},
 };
-use tracker_model::{HistoryStream, SeriesInfo, ValueKind};
+use tracker_model::{HistoryStream, SeriesInfo, SeriesKey, ValueKind};
 
-use super::Look;
-use crate::cli::{Shell, failure::Result, output::Output, text, whole_file::WholeFile};
+use super::{Look, drawn};
+use crate::cli::{
+    Shell,
+    failure::{Failure, Result},
+    output::Output,
+    text,
+    whole_file::WholeFile,
+};
 
 /// Lines that one chart in a terminal can hold.
 pub(crate) const MOST_LINES: usize = 6;
@@ -55,7 +61,7 @@ impl LookArgs {
     }
 
     /// How it looks on this terminal.
-    pub(crate) fn look(&self, out: &Output) -> Look {
+    fn look(&self, out: &Output) -> Look {
         Look {
             width: self.columns(out),
             height: self.height.into(),
@@ -116,6 +122,42 @@ pub(crate) async fn line(
     Ok(line.with_about(about))
 }
 
+/// A chart of one series of several runs: a line for each run that has numbers there, under these
+/// names.
+pub(crate) async fn runs_of_key(
+    shell: &Shell,
+    runs: &[(String, Run)],
+    key: &str,
+    args: &LookArgs,
+    as_svg: bool,
+) -> Result<Chart> {
+    let reading = Reading {
+        samples: args.samples(&shell.out, as_svg),
+        stream: HistoryStream::Metrics,
+        steps: None,
+    };
+    let mut chart = args.chart(key);
+    let mut others = BTreeSet::new();
+    for (name, run) in runs {
+        let series = run.series(reading.stream).await?;
+        let mine = |info: &&SeriesInfo| info.key.as_str() == key && has_numbers(info);
+        if let Some(info) = series.iter().find(mine) {
+            let line = line(run, name, info, &chart, &reading).await?;
+            chart = chart.with_line(line);
+        } else {
+            let (name, key) = (text::one_line(name), text::one_line(key));
+            shell.talk.note(format!("{name} has no numbers in {key:?}"));
+            others.extend(series.into_iter().filter(has_numbers).map(|s| s.key));
+        }
+    }
+    if chart.lines.is_empty() {
+        let near = text::nearest(key, others.iter().map(SeriesKey::as_str));
+        let message = format!("no run has numbers in {:?}", text::one_line(key));
+        return Err(Failure::not_found(message).with_hint_if(text::did_you_mean(&near)));
+    }
+    Ok(chart)
+}
+
 fn about(info: &SeriesInfo, line: &Line, log: bool) -> String {
     let mut about = vec![text::count(info.count, "point")];
     let last = info.last.as_ref().and_then(|v| v.to_json().as_f64());
@@ -134,6 +176,15 @@ fn about(info: &SeriesInfo, line: &Line, log: bool) -> String {
         about.push(gaps.to_owned());
     }
     about.join(", ")
+}
+
+/// Prints a chart in the terminal.
+pub(crate) fn print(shell: &mut Shell, chart: &Chart, args: &LookArgs) -> Result<()> {
+    let look = args.look(&shell.out);
+    for text in drawn(chart, &look) {
+        shell.out.line(text)?;
+    }
+    Ok(())
 }
 
 /// Writes charts into an SVG file, or to standard output for `-`.

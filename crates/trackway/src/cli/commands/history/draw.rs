@@ -105,14 +105,11 @@ pub(super) async fn run(
         charts.push(chart);
     }
     if args.plot {
-        let look = args.look.look(&shell.out);
         for (i, chart) in charts.iter().enumerate() {
             if i > 0 {
                 shell.out.line("")?;
             }
-            for text in plot::drawn(chart, &look) {
-                shell.out.line(text)?;
-            }
+            plot::print(shell, chart, &args.look)?;
         }
     }
     if let Some(path) = &args.svg {
