@@ -2,8 +2,8 @@
 
 use futures::TryStreamExt;
 use tracker_model::{
-    EntityName, ErrorKind, Project, ProjectName, ProjectPath, Run, RunId, RunPath, RunQuery,
-    Tracker,
+    EntityName, ErrorKind, Project, ProjectName, ProjectPath, Run, RunId, RunParts, RunPath,
+    RunQuery, Tracker,
 };
 
 use super::{
@@ -61,7 +61,8 @@ pub(crate) async fn run(tracker: &dyn Tracker, text: &str) -> Result<Run> {
         found => found,
     };
     match found {
-        Found::One(run) => Ok(*run),
+        // What was looked through has no config and no summary.
+        Found::One(path) => Ok(tracker.run(&path).await?),
         Found::Many(paths) => Err(Failure::usage(format!(
             "{:?} may be any of several runs",
             one_line(text)
@@ -87,21 +88,21 @@ async fn elsewhere(
         return Ok(near);
     };
     Ok(match among(tracker, RunQuery::new(), run).await? {
-        Found::One(run) => vec![run.path.to_string()],
+        Found::One(path) => vec![path.to_string()],
         Found::Many(paths) => paths,
         Found::None(_) => near,
     })
 }
 
 enum Found {
-    One(Box<Run>),
+    One(RunPath),
     Many(Vec<String>),
     /// Nothing, but these are near.
     None(Vec<String>),
 }
 
 async fn among(tracker: &dyn Tracker, query: RunQuery, text: &str) -> Result<Found> {
-    let query = query.with_deleted(true);
+    let query = query.with_deleted(true).with_parts(RunParts::NONE);
     if let Ok(id) = RunId::new(text) {
         let by_id: Vec<Run> = match &query {
             RunQuery {
@@ -163,7 +164,7 @@ fn keep(runs: &mut Vec<Run>, run: Run) {
 fn chosen(mut runs: Vec<Run>) -> Option<Found> {
     match runs.len() {
         0 => None,
-        1 => runs.pop().map(|run| Found::One(Box::new(run))),
+        1 => runs.pop().map(|run| Found::One(run.path)),
         _ => Some(Found::Many(
             runs.iter()
                 .take(MOST_NAMED)

@@ -3,7 +3,7 @@ use futures::TryStreamExt;
 use serde::Serialize;
 use serde_json::Number;
 use tracker_client::{Api, Best, Runs};
-use tracker_model::{Goal, RunQuery};
+use tracker_model::{Goal, RunParts, RunQuery};
 
 use super::{runs::short_id, sweeps};
 use crate::cli::{
@@ -136,11 +136,16 @@ async fn list(
     most: usize,
 ) -> Result<u64> {
     let people = shell.out.format == Format::Table;
+    let parts = match shell.out.is_json() {
+        true => RunParts::ALL,
+        false => RunParts {
+            summary: true,
+            ..RunParts::NONE
+        },
+    };
     let mut listing = Listing::new(&mut shell.out, &[left("RUN"), left("NAME"), right("VALUE")]);
-    let mut best = runs
-        .clone()
-        .per_page(most.clamp(1, 50))
-        .best_first(metric, goal)?;
+    let runs = runs.clone().per_page(most.clamp(1, 50)).parts(parts);
+    let mut best = runs.best_first(metric, goal)?;
     let mut left = most;
     while left > 0
         && let Some(Best { run, value, .. }) = best.try_next().await?

@@ -108,12 +108,14 @@ pub(super) async fn run(shell: &mut Shell, args: FilesArgs) -> Result<Exit> {
 async fn put(shell: &mut Shell, args: PutArgs) -> Result<Exit> {
     let tracker = open::editor(shell, &args.from).await?;
     let run = super::run::handle(&tracker, &args.run).await?;
-    let (mut files, mut bytes) = (0, 0);
+    let mut bytes = 0;
+    let mut listing = Listing::new(&mut shell.out, &[left("NAME")]);
     for path in &args.files {
         let file = run.upload_file(path, args.root.as_deref()).await?;
-        (files, bytes) = (files + 1, bytes + file.digests().size);
-        shell.out.line(text::one_line(file.name()))?;
+        bytes += file.digests().size;
+        listing.row(file.info(), || vec![file.name().to_owned()])?;
     }
+    let files = listing.end()?;
     shell.talk.note(format!(
         "{}, {}, put into run {}",
         text::count(files, "file"),
@@ -151,6 +153,10 @@ async fn rm(shell: &mut Shell, args: RmArgs) -> Result<Exit> {
     );
     ask::sure(shell, args.yes, &what)?;
     let deleted = run.delete_files(&patterns).await?;
+    if shell.out.is_json() {
+        let shape = serde_json::json!({ "deleted": deleted.files, "bytes": deleted.bytes });
+        shell.out.document(&shape)?;
+    }
     shell.talk.note(format!(
         "{}, {}, deleted from run {}",
         text::count(deleted.files, "file"),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use futures::TryStreamExt;
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tracker_client::{Api, RunEdit};
 use tracker_model::{
     ArtifactUse, DatasetInput, Git, HistoryStream, JsonObject, Run, SeriesInfo, Timestamp, Tracker,
@@ -139,7 +139,7 @@ pub(super) async fn run(shell: &mut Shell, args: RunArgs) -> Result<Exit> {
     }
 }
 
-async fn rename(shell: &Shell, args: RenameArgs) -> Result<Exit> {
+async fn rename(shell: &mut Shell, args: RenameArgs) -> Result<Exit> {
     let tracker = open::editor(shell, &args.from).await?;
     let mut run = handle(&tracker, &args.run).await?;
     let name = Some(args.name).filter(|name| !name.is_empty());
@@ -148,10 +148,10 @@ async fn rename(shell: &Shell, args: RenameArgs) -> Result<Exit> {
         Some(name) => format!("run {} is called {}", run.path(), text::one_line(&name)),
         None => format!("run {} has no name", run.path()),
     });
-    Ok(Exit::Ok)
+    changed(&mut shell.out, run.record())
 }
 
-async fn delete(shell: &Shell, args: DeleteArgs) -> Result<Exit> {
+async fn delete(shell: &mut Shell, args: DeleteArgs) -> Result<Exit> {
     let tracker = open::editor(shell, &args.from).await?;
     let mut runs: Vec<Run> = Vec::new();
     for text in &args.runs {
@@ -173,6 +173,9 @@ async fn delete(shell: &Shell, args: DeleteArgs) -> Result<Exit> {
     for run in &runs {
         tracker.delete_run(&run.path).await?;
     }
+    if shell.out.is_json() {
+        shell.out.document(&json!({ "deleted": named }))?;
+    }
     shell.talk.note(format!(
         "{} deleted; `trackway gc` frees the room of their files",
         text::count(runs.len() as u64, "run")
@@ -180,7 +183,7 @@ async fn delete(shell: &Shell, args: DeleteArgs) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-async fn stop(shell: &Shell, args: ShowArgs) -> Result<Exit> {
+async fn stop(shell: &mut Shell, args: ShowArgs) -> Result<Exit> {
     let tracker = open::editor(shell, &args.from).await?;
     let mut run = handle(&tracker, &args.run).await?;
     let before = run.state();
@@ -190,6 +193,14 @@ async fn stop(shell: &Shell, args: ShowArgs) -> Result<Exit> {
     } else {
         format!("run {} is marked as {}", run.path(), run.state())
     });
+    changed(&mut shell.out, run.record())
+}
+
+/// Prints a run as it is now, for programs.
+fn changed(out: &mut Output, run: &Run) -> Result<Exit> {
+    if out.is_json() {
+        out.document(&RunShape(run))?;
+    }
     Ok(Exit::Ok)
 }
 
