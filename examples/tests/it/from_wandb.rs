@@ -69,10 +69,12 @@ async fn add(store: &str) -> anyhow::Result<()> {
 
     let mut best = api.run(BEST).await?;
     best.edit(RunEdit::new().config("_internal", 1)).await?;
+    best.put_file(FileDraft::new("model.h5"), bytes_of(&b"weights"[..])).await?;
+    let plain = api.run_path("other/plain")?;
+    let plain = store.upsert_run(&plain, RunPatch::new(), Precondition::Absent).await?;
     let meta = br#"{"program": "train.py", "args": ["--lr", "0.3"]}"#;
-    for (name, bytes) in [("model.h5", &b"weights"[..]), ("wandb-metadata.json", meta)] {
-        best.put_file(FileDraft::new(name), bytes_of(bytes)).await?;
-    }
+    let plain = api.run_of(plain);
+    plain.put_file(FileDraft::new("wandb-metadata.json"), bytes_of(&meta[..])).await?;
     let rows = (0..600u32).map(|i| HistoryRow {
         row: i.into(),
         step: i.into(),
@@ -113,7 +115,7 @@ fn copy_tracker() {
     let copied = place.path("copied");
     let arguments = [&place.store(), &copied, "digits-mlp=team/digits"];
     let copy = || place.run(env!("CARGO_BIN_EXE_copy_tracker"), &arguments);
-    assert_eq!(copy(), "13 copied, 0 failed\n");
+    assert_eq!(copy(), "14 copied, 0 failed\n");
     assert_eq!(copy(), "0 copied, 0 failed\n");
     let found =
         |project: &str| place.run(env!("CARGO_BIN_EXE_filter_runs"), &[&copied, project, "{}"]);
@@ -267,6 +269,7 @@ fn sweep_best() {
 #[test]
 fn run_command() {
     let place = Place::new();
-    let said = place.run(env!("CARGO_BIN_EXE_run_command"), &[&place.store(), BEST]);
-    assert!(said.starts_with("python ") && said.contains(".py"), "{said}");
+    let of = |run: &str| place.run(env!("CARGO_BIN_EXE_run_command"), &[&place.store(), run]);
+    assert_eq!(of(BEST), "python train_digits.py\n");
+    assert_eq!(of("other/plain"), "python train.py --lr 0.3\n");
 }
