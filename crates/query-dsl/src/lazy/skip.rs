@@ -32,20 +32,20 @@ struct State {
 impl State {
     /// The place behind the bracket that closes the first one, if it is in this block.
     fn block(&mut self, block: &[u8; 64]) -> Option<usize> {
-        if !self.plain && (self.escaped || block.contains(&b'\\')) {
+        let seen = Seen::of(block);
+        if !self.plain && (self.escaped || seen.backslashes) {
             return self.bytes(block);
         }
-        let quotes = bits(block, |word| equal(word, b'"'));
-        let strings = inside(quotes) ^ if self.in_string { u64::MAX } else { 0 };
-        self.in_string ^= quotes.count_ones() % 2 == 1;
-        // Few other characters have all these bits, so that most blocks are done with here.
-        if bits(block, |word| equal(word | every(0x26), 0x7f)) & !strings == 0 {
+        if !seen.brackets {
+            self.in_string ^= seen.odd_quotes;
             return None;
         }
+        let quotes = bits(block, 0, b'"');
+        let strings = inside(quotes) ^ if self.in_string { u64::MAX } else { 0 };
+        self.in_string ^= seen.odd_quotes;
         // One bit is all that curly brackets differ from square ones in.
-        let fold = every(0x20);
-        let opens = bits(block, |word| equal(word | fold, b'{')) & !strings;
-        let mut closes = bits(block, |word| equal(word | fold, b'}')) & !strings;
+        let opens = bits(block, 0x20, b'{') & !strings;
+        let mut closes = bits(block, 0x20, b'}') & !strings;
         let mut closed = u64::from(closes.count_ones());
         if closed >= self.depth {
             // The end may be here: look at each.
@@ -88,24 +88,56 @@ impl State {
     }
 }
 
-/// What is asked of eight bytes at a time, for 64: a bit each.
-fn bits(block: &[u8; 64], ask: impl Fn(u64) -> u64) -> u64 {
-    let words = block.as_chunks::<8>().0.iter().enumerate();
+/// What is in a block, wherever; most have no bracket and are done with then.
+struct Seen {
+    /// The number of quotes is odd.
+    odd_quotes: bool,
+    brackets: bool,
+    backslashes: bool,
+}
+
+impl Seen {
+    fn of(block: &[u8; 64]) -> Self {
+        let curly = |bracket| count(block, 0x20, bracket) != 0;
+        Self {
+            odd_quotes: count(block, 0, b'"') % 2 == 1,
+            brackets: curly(b'{') | curly(b'}'),
+            backslashes: count(block, 0, b'\\') != 0,
+        }
+    }
+}
+
+/// How many bytes are this one when they have these bits. Without a branch, so that it is compiled
+/// to look at many bytes at once.
+fn count(block: &[u8; 64], with: u8, wanted: u8) -> u8 {
+    let found = block.iter().map(|byte| u8::from(byte | with == wanted));
+    found.fold(0, u8::wrapping_add)
+}
+
+/// Which bytes are this one when they have these bits: a bit each.
+fn bits(block: &[u8; 64], with: u8, wanted: u8) -> u64 {
+    // Each byte has the bit of its place among eight; added up, they are the byte of all.
+    let place = |index: usize| 1 << (index % 8);
+    let same = |index: usize, byte: u8| {
+        if byte | with == wanted {
+            place(index)
+        } else {
+            0
+        }
+    };
+    let mut found = [0_u8; 64];
+    for (index, (byte, found)) in block.iter().zip(&mut found).enumerate() {
+        *found = same(index, *byte);
+    }
+    let words = found.as_chunks::<8>().0.iter().enumerate();
     words.fold(0, |bits, (index, word)| {
-        bits | ask(u64::from_le_bytes(*word)) << (index * 8)
+        let sum = u64::from_le_bytes(*word).wrapping_mul(every(0x01)) >> 56;
+        bits | sum << (index * 8)
     })
 }
 
 const fn every(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
-}
-
-/// Which of eight bytes are this one: a bit each.
-fn equal(word: u64, byte: u8) -> u64 {
-    let differing = word ^ every(byte);
-    let low = every(0x7f);
-    let same = !(((differing & low) + low) | differing | low);
-    (same >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// The bits from each odd quote on, up to the next.
@@ -184,10 +216,21 @@ mod tests {
     fn bytes_are_told_apart() {
         for byte in 0..=255 {
             let block: [u8; 64] = std::array::from_fn(|i| (i as u8).wrapping_mul(37) ^ byte);
-            for wanted in *b"\"\\{}[]x\0\xff" {
-                let bit = |(index, found): (usize, &u8)| u64::from(*found == wanted) << index;
-                let expected = block.iter().enumerate().map(bit).fold(0, |a, b| a | b);
-                assert_eq!(bits(&block, |word| equal(word, wanted)), expected);
+            for (with, wanted) in [
+                (0, b'"'),
+                (0, b'\\'),
+                (0x20, b'{'),
+                (0x20, b'}'),
+                (0, 0xff),
+                (0, 0),
+            ] {
+                let places = (0..64).filter(|i| block[*i] | with == wanted);
+                let expected = places.fold(0, |bits: u64, place| bits | 1 << place);
+                assert_eq!(bits(&block, with, wanted), expected);
+                assert_eq!(
+                    u32::from(count(&block, with, wanted)),
+                    expected.count_ones()
+                );
             }
         }
     }
