@@ -5,7 +5,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! use std::sync::Arc;
 //! use tracker_client::{Api, RunEdit};
-//! use tracker_model::MemoryTracker;
+//! use tracker_model::{Error, MemoryTracker, RunFilter};
 //!
 //! # let tracker = Arc::new(MemoryTracker::new());
 //! # use tracker_model::RunStore;
@@ -14,6 +14,11 @@
 //! let mut run = api.run("vision/run1").await?;
 //! run.edit(RunEdit::new().summary("accuracy", 0.9).add_tag("checked")).await?;
 //! assert_eq!(run.summary()["accuracy"], 0.9);
+//!
+//! let good = RunFilter::parse("summary.accuracy >= 0.9").map_err(Error::of_query)?;
+//! let runs = api.runs("vision")?.filter(good)?;
+//! assert_eq!(runs.len().await?, 1);
+//! assert_eq!(runs.first().await?.unwrap().id(), "run1");
 //! # Ok::<(), tracker_model::Error>(()) }).unwrap();
 //! ```
 
