@@ -51,6 +51,7 @@ pub use names::{EntityName, ProjectName, ProjectPath, RunId, RunPath, SweepId, S
 pub use python_json::{python_json, python_word};
 pub use query::{
     RunFilter, RunNode, RunOrder, RunOrderKey, RunParts, RunQuery, RunSort, RunVocabulary,
+    non_finite,
 };
 pub use run::{
     Change, DatasetInput, Git, ImportStamp, JsonObject, JsonPatch, Precondition, Project,

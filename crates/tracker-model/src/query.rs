@@ -5,7 +5,7 @@ mod fields;
 mod filter;
 mod order;
 
-pub use document::RunNode;
+pub use document::{RunNode, non_finite};
 pub use fields::RunVocabulary;
 pub use filter::RunFilter;
 pub use order::{RunOrder, RunOrderKey, RunSort};

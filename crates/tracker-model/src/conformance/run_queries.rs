@@ -17,6 +17,7 @@ where
     let tracker = factory().await;
     let runs = fill(&*tracker).await;
     by_hand(&*tracker).await;
+    not_numbers_come_last(&*tracker).await;
     filters_and_orders(&*tracker, &runs).await;
     parts(&*tracker, &runs).await;
 }
@@ -182,6 +183,17 @@ async fn by_hand(tracker: &dyn Tracker) {
     check("state = FINISHED or name = q239", &["q002", "q010", "q018"]).await;
 }
 
+/// The best come first, and what is no number last, whichever way.
+async fn not_numbers_come_last(tracker: &dyn Tracker) {
+    for (key, best) in [("-summary.acc", 1.0), ("+summary.acc", 0.0)] {
+        let query = RunQuery::new().with_order(RunOrder::parse([key]).unwrap());
+        let runs = list(tracker.find_runs(query)).await;
+        let acc = |run: Option<&Run>| run.map(|run| run.summary["acc"].clone());
+        assert_eq!(acc(runs.first()), Some(json!(best)), "{key}");
+        assert_eq!(acc(runs.last()), Some(json!("NaN")), "{key}");
+    }
+}
+
 async fn filters_and_orders(tracker: &dyn Tracker, runs: &[Run]) {
     let filters = [
         "{}",
@@ -208,6 +220,7 @@ async fn filters_and_orders(tracker: &dyn Tracker, runs: &[Run]) {
         r#"{"deleted": true}"#,
         r#"{"duration": {"$mod": [3, 0]}}"#,
         r#"{"summary_metrics.acc": "NaN"}"#,
+        r#"{"summary_metrics.acc": {"$ne": {"$numberDouble": "NaN"}, "$type": "number"}}"#,
         r#"{"config.none": {"$exists": true}}"#,
         r#"{"host": "host", "project": "p", "entity": {"$ne": "y"}}"#,
     ];

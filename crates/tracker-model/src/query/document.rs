@@ -6,7 +6,8 @@ use crate::{JsonObject, Run, Timestamp};
 ///
 /// Its fields are those of [`super::RunVocabulary`] under their resolved names; what a run does not
 /// have is missing. Times are dates in milliseconds, what is below a millisecond is cut off.
-/// `duration` is in seconds, from the start to the end, or to when it was last heard of.
+/// `duration` is in seconds, from the start to the end, or to when it was last heard of. In config,
+/// summary and extras, the strings that stand for non-finite numbers ([`JsonObject`]) are numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct RunNode<'a>(Part<'a>);
 
@@ -26,6 +27,16 @@ impl<'a> RunNode<'a> {
     /// A run.
     pub fn new(run: &'a Run) -> Self {
         Self(Part::Run(run))
+    }
+}
+
+/// The number that a string stands for in a [`JsonObject`], as JSON has no such numbers.
+pub fn non_finite(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        _ => None,
     }
 }
 
@@ -73,7 +84,10 @@ impl<'a> Node<'a> for RunNode<'a> {
     fn kind(self) -> Kind<'a> {
         match self.0 {
             Part::Run(_) | Part::Object(_) => Kind::Object,
-            Part::Json(json) => json.kind(),
+            Part::Json(json) => match json.kind() {
+                Kind::String(text) => non_finite(text).map_or(Kind::String(text), Kind::Double),
+                kind => kind,
+            },
             Part::Texts(_) => Kind::Array,
             Part::Text(text) => Kind::String(text),
             Part::Date(ms) => Kind::Date(ms),

@@ -104,6 +104,7 @@ const ELSEWHERE: [(&str, &str); 6] = [
 /// | `summary_metrics.K` | `summary.K` | a result |
 /// | `extras.S.…` | | what the source S says beyond, as MLflow's tags in `extras.mlflow.tags.K` |
 ///
+/// In the sections, `"NaN"`, `"Infinity"` and `"-Infinity"` are numbers, as they are in the objects.
 /// Keys may have dots: `config.a.b` is the key `a.b` as well as `b` in `a`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RunVocabulary;
@@ -195,6 +196,7 @@ impl Vocabulary for RunVocabulary {
             FilterError::new(ErrorKind::InvalidValue, message)
         };
         match (field.holds, value) {
+            (Holds::Section, Value::String(text)) => Ok(super::non_finite(text).map(Value::Double)),
             (Holds::Section, _) | (_, Value::Null) => Ok(None),
             (Holds::Texts, Value::Array(list)) if operator == Operator::Eq && !list.is_empty() => {
                 let message = format!("{root} is a list: to have all of some, ask with $all");

@@ -7,7 +7,7 @@ use query_dsl::{
     lazy::{Jsonb, JsonbNode},
 };
 use rusqlite::Row;
-use tracker_model::Timestamp;
+use tracker_model::{Timestamp, non_finite};
 
 use super::Outcome;
 
@@ -165,14 +165,14 @@ impl<'r> RunRow<'r> {
                 let seconds = Timestamp::seconds_between(time("started_at")?, end);
                 Some(Part::Seconds(seconds))
             }
-            "tags" => Some(get("tags").map_or(Part::EmptyList, Part::Json)),
-            "username" => get("user").map(Part::Json),
+            "tags" => Some(get("tags").map_or(Part::EmptyList, Part::Plain)),
+            "username" => get("user").map(Part::Plain),
             "commit" => {
                 let commit = get("git")?.get("commit")?;
-                (!matches!(commit.kind(), Kind::Null)).then_some(Part::Json(commit))
+                (!matches!(commit.kind(), Kind::Null)).then_some(Part::Plain(commit))
             }
             "host" | "program" | "group" | "job_type" | "notes" | "parent" | "sweep" => {
-                get(name).map(Part::Json)
+                get(name).map(Part::Plain)
             }
             _ => None,
         }
@@ -186,7 +186,10 @@ pub(super) struct RowNode<'a, 'r>(Part<'a, 'r>);
 #[derive(Clone, Copy)]
 enum Part<'a, 'r> {
     Row(&'a RunRow<'r>),
+    /// Of config, summary or extras, where some strings are numbers.
     Json(JsonbNode<'a>),
+    /// Of the rest.
+    Plain(JsonbNode<'a>),
     Text(&'a str),
     Date(i64),
     Seconds(f64),
@@ -199,7 +202,11 @@ impl<'a, 'r: 'a> Node<'a> for RowNode<'a, 'r> {
     fn kind(self) -> Kind<'a> {
         match self.0 {
             Part::Row(_) | Part::EmptyObject => Kind::Object,
-            Part::Json(json) => json.kind(),
+            Part::Json(json) => match json.kind() {
+                Kind::String(text) => non_finite(text).map_or(Kind::String(text), Kind::Double),
+                kind => kind,
+            },
+            Part::Plain(json) => json.kind(),
             Part::Text(text) => Kind::String(text),
             Part::Date(ms) => Kind::Date(ms),
             Part::Seconds(seconds) => Kind::Double(seconds),
@@ -212,6 +219,7 @@ impl<'a, 'r: 'a> Node<'a> for RowNode<'a, 'r> {
         match self.0 {
             Part::Row(row) => row.field(key).map(Self),
             Part::Json(json) => json.get(key).map(|json| Self(Part::Json(json))),
+            Part::Plain(json) => json.get(key).map(|json| Self(Part::Plain(json))),
             _ => None,
         }
     }
@@ -219,28 +227,34 @@ impl<'a, 'r: 'a> Node<'a> for RowNode<'a, 'r> {
     fn item(self, index: usize) -> Option<Self> {
         match self.0 {
             Part::Json(json) => json.item(index).map(|json| Self(Part::Json(json))),
+            Part::Plain(json) => json.item(index).map(|json| Self(Part::Plain(json))),
             _ => None,
         }
     }
 
     fn items(self) -> impl Iterator<Item = Self> {
-        let json = match self.0 {
-            Part::Json(json) => Some(json),
-            _ => None,
-        };
+        let (wrap, json) = self.json();
         json.into_iter()
             .flat_map(Node::items)
-            .map(|json| Self(Part::Json(json)))
+            .map(move |json| Self(wrap(json)))
     }
 
     /// Nobody asks for all fields of a run: filters name them.
     fn entries(self) -> impl Iterator<Item = (&'a str, Self)> {
-        let json = match self.0 {
-            Part::Json(json) => Some(json),
-            _ => None,
-        };
+        let (wrap, json) = self.json();
         json.into_iter()
             .flat_map(Node::entries)
-            .map(|(key, json)| (key, Self(Part::Json(json))))
+            .map(move |(key, json)| (key, Self(wrap(json))))
+    }
+}
+
+impl<'a, 'r: 'a> RowNode<'a, 'r> {
+    /// The JSON that it is, if it is some, and what its parts are.
+    fn json(self) -> (fn(JsonbNode<'a>) -> Part<'a, 'r>, Option<JsonbNode<'a>>) {
+        match self.0 {
+            Part::Json(json) => (Part::Json, Some(json)),
+            Part::Plain(json) => (Part::Plain, Some(json)),
+            _ => (Part::Plain, None),
+        }
     }
 }
