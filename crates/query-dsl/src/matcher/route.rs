@@ -35,18 +35,20 @@ impl Route {
         }
     }
 
-    /// The end of the way, where it leads through objects alone: a value, or nothing where a key is
-    /// missing. Nothing at all where there may be several ends.
+    /// The end of the way, where one leads through objects alone: a value, or nothing where a key
+    /// is missing. Nothing at all where there may be several ends.
     #[inline]
     pub(super) fn end<'a, N: Node<'a>>(&self, root: N) -> Option<Option<N>> {
-        let mut node = root;
-        for step in &self.steps {
-            let ([(key, _)], false) = (step.keys.as_slice(), step.optional) else {
-                return None;
+        let (mut node, mut steps) = (root, self.steps.as_slice());
+        while let Some((step, rest)) = steps.split_first() {
+            let child = match step.keys.as_slice() {
+                [(key, _)] => node.get_key(key).map(|child| (child, rest)),
+                keys => one_of(node, keys, steps)?,
             };
-            match node.get_key(key) {
-                Some(child) => node = child,
+            match child {
+                Some((child, rest)) => (node, steps) = (child, rest),
                 None if matches!(node.kind(), Kind::Array) => return None,
+                None if step.optional => steps = rest,
                 None => return Some(None),
             }
         }
@@ -69,6 +71,20 @@ impl Route {
         }
         walk(root, &self.steps, false, unwind, passes)
     }
+}
+
+/// The child at one of some keys with the steps behind it, or nothing if there is none. Nothing at
+/// all if there are several.
+fn one_of<'a, 's, N: Node<'a>>(
+    node: N,
+    keys: &[(Key, usize)],
+    steps: &'s [Step],
+) -> Option<Option<(N, &'s [Step])>> {
+    let mut children = keys.iter().filter_map(|(key, taken)| {
+        Some((node.get_key(key)?, steps.get(*taken..).unwrap_or_default()))
+    });
+    let first = children.next();
+    children.next().is_none().then_some(first)
 }
 
 /// Goes on from a node. `by_index`: it was reached as an element that a number names. The depth is
