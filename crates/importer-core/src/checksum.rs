@@ -257,6 +257,70 @@ fn compare_rest(a: &Point, b: &Point) -> Ordering {
     }
 }
 
+fn hex_digits(bits: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    for (digit, place) in digits.iter_mut().zip((0..16).rev()) {
+        let [nibble, ..] = ((bits >> (place * 4)) & 15).to_le_bytes();
+        *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+    }
+    digits
+}
+
+/// Bytes of `STEP \t MILLISECONDS \t BITS \n`.
+const PLAIN: usize = 20 + 1 + 20 + 1 + 16 + 1;
+
+/// What follows the key in the lines of most points, put together from its end: so nearly every
+/// piece has a size that is known beforehand.
+struct PlainLine {
+    bytes: [u8; PLAIN],
+    start: usize,
+}
+
+impl PlainLine {
+    fn new(step: i64, ms: i64, bits: u64) -> Self {
+        let mut line = Self {
+            bytes: [b'\n'; PLAIN],
+            start: PLAIN - 1,
+        };
+        line.put(hex_digits(bits));
+        line.put([b'\t']);
+        line.put_number(ms);
+        line.put([b'\t']);
+        line.put_number(step);
+        line
+    }
+
+    fn put<const N: usize>(&mut self, piece: [u8; N]) {
+        let before = self.bytes.get_mut(..self.start);
+        if let Some(room) = before.and_then(<[u8]>::last_chunk_mut) {
+            *room = piece;
+            self.start -= N;
+        }
+    }
+
+    fn put_number(&mut self, n: i64) {
+        let digit = |n: u64| {
+            let [digit, ..] = (n % 10).to_le_bytes();
+            b'0' + digit
+        };
+        let mut left = n.unsigned_abs();
+        while left >= 10 {
+            self.put([digit(left / 10), digit(left)]);
+            left /= 100;
+        }
+        if left > 0 || n == 0 {
+            self.put([digit(left)]);
+        }
+        if n < 0 {
+            self.put([b'-']);
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+}
+
 fn push_time(out: &mut Vec<u8>, p: &Point) {
     if let Some(ms) = p.ms {
         out.extend_from_slice(itoa::Buffer::new().format(ms).as_bytes());
@@ -269,14 +333,20 @@ fn push_time(out: &mut Vec<u8>, p: &Point) {
 fn push_value(out: &mut Vec<u8>, value: &Text) {
     match value {
         Text::Bits(bits) => {
-            const HEX: &[u8; 16] = b"0123456789abcdef";
-            for shift in (0..16).rev() {
-                let nibble = usize::try_from((bits >> (shift * 4)) & 15).unwrap_or(0);
-                out.extend(HEX.get(nibble));
-            }
+            out.extend_from_slice(&hex_digits(*bits));
         }
         Text::Json(text) => out.extend_from_slice(text.as_bytes()),
     }
+}
+
+/// What follows the key in the line of any point.
+fn push_rest(out: &mut Vec<u8>, point: &Point) {
+    out.extend_from_slice(itoa::Buffer::new().format(point.step).as_bytes());
+    out.push(b'\t');
+    push_time(out, point);
+    out.push(b'\t');
+    push_value(out, &point.value);
+    out.push(b'\n');
 }
 
 fn double_bits(x: f64) -> u64 {
@@ -354,16 +424,15 @@ impl Lines {
     ) -> io::Result<()> {
         let mut block = Vec::with_capacity(size + 256);
         let mut lines = 0;
-        let key = self.key.clone();
+        let key = format!("{}\t", self.key);
         let mut line = |point: &Point| -> io::Result<()> {
-            block.extend_from_slice(key.as_str().as_bytes());
-            block.push(b'\t');
-            block.extend_from_slice(itoa::Buffer::new().format(point.step).as_bytes());
-            block.push(b'\t');
-            push_time(&mut block, point);
-            block.push(b'\t');
-            push_value(&mut block, &point.value);
-            block.push(b'\n');
+            block.extend_from_slice(key.as_bytes());
+            match (point.ms, point.sub_ns, &point.value) {
+                (Some(ms), 0, Text::Bits(bits)) => {
+                    block.extend_from_slice(PlainLine::new(point.step, ms, *bits).as_bytes());
+                }
+                _ => push_rest(&mut block, point),
+            }
             lines += 1;
             if block.len() >= size {
                 each(&block, lines)?;

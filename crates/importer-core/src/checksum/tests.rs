@@ -60,7 +60,34 @@ fn more_points_than_fit_in_memory() {
     assert_eq!(ours(&points).points_sha, by_the_rule(&points));
 }
 
+/// The bytes of a line after its key are the same by both ways.
+fn same_line(step: i64, ms: i64, bits: u64) {
+    let point = Point {
+        step,
+        ms: Some(ms),
+        sub_ns: 0,
+        value: Text::Bits(bits),
+    };
+    let mut rest = Vec::new();
+    push_rest(&mut rest, &point);
+    assert_eq!(PlainLine::new(step, ms, bits).as_bytes(), rest);
+    assert_eq!(rest, format!("{step}\t{ms}\t{bits:016x}\n").as_bytes());
+}
+
+#[test]
+fn lines_of_the_longest_numbers() {
+    for n in [0, 1, -1, 9, 10, 99, 100, -100, 101, i64::MAX, i64::MIN] {
+        same_line(n, i64::MIN, u64::MAX);
+        same_line(i64::MIN, n, 0);
+    }
+}
+
 proptest! {
+    #[test]
+    fn lines_of_any_numbers(step: i64, ms: i64, bits: u64) {
+        same_line(step, ms, bits);
+    }
+
     #[test]
     fn equals_the_rule(points in prop::collection::vec(
         ("[a-c/\t\n\u{1}é]{0,3}",
