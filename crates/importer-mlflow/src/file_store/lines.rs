@@ -5,8 +5,10 @@ use std::{
     io::{self, Read},
 };
 
-/// Bytes that are read at once, and the longest line.
+/// The longest line, with its end.
 const BLOCK: usize = 512 * 1024;
+/// Bytes that are read at once, while the lines are shorter.
+const FIRST: usize = 64 * 1024;
 
 /// A line of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +31,7 @@ impl LineReader {
     /// With an empty buffer.
     pub(super) fn new() -> Self {
         Self {
-            buffer: vec![0; BLOCK],
+            buffer: vec![0; FIRST],
         }
     }
 
@@ -78,6 +80,9 @@ impl LineReader {
                 kept = 0;
             } else {
                 self.buffer.copy_within(start..filled, 0);
+            }
+            if kept == self.buffer.len() {
+                self.buffer.resize((2 * kept).min(BLOCK), 0);
             }
         }
         if kept > 0 || skipping {

@@ -91,7 +91,7 @@ fn integer(text: &[u8]) -> Option<(i64, &[u8])> {
 
 /// A double as Python writes and reads it. All NaN are one.
 fn double(text: &[u8]) -> Option<f64> {
-    let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let value: f64 = fast_float2::parse(text).ok()?;
     Some(if value.is_nan() { f64::NAN } else { value })
 }
 
