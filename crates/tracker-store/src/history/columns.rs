@@ -56,9 +56,21 @@ pub(super) mod at {
 /// The most lines of a row group.
 pub(super) const MAX_GROUP: usize = 512 << 10;
 
-/// How a segment of points of this shape is encoded. Others may come later: the columns that the
-/// shape leaves empty are then only larger than they need be. Those of texts are not left to that.
-pub(super) fn properties(shape: Shape) -> Result<WriterProperties> {
+/// What is known of a segment when it begins: its first points.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Outlook {
+    pub(crate) shape: Shape,
+    /// Bytes of the keys of all series.
+    pub(crate) key_bytes: usize,
+}
+
+/// Keys of fewer bytes together are small without compression: each is there once.
+const FEW_KEY_BYTES: usize = 1024;
+
+/// How a segment is encoded. Points of another kind may come later: columns that were to be empty
+/// or small are then only larger than they need be. Those of texts are not left to that.
+pub(super) fn properties(outlook: Outlook) -> Result<WriterProperties> {
+    let Outlook { shape, key_bytes } = outlook;
     let level = ZstdLevel::try_new(1).doing("set up the compression of histories")?;
     let column = |name: &str| ColumnPath::from(name);
     let mut builder = WriterProperties::builder()
@@ -78,13 +90,14 @@ pub(super) fn properties(shape: Shape) -> Result<WriterProperties> {
         builder = builder.set_column_encoding(column(name), Encoding::DELTA_BINARY_PACKED);
     }
     // To set up the compression of a column costs as much as to encode hundreds of points.
-    for (name, used) in [
+    for (name, worth) in [
+        ("key", key_bytes >= FEW_KEY_BYTES),
         ("row", shape.rows),
         ("time_ns", shape.sub_ns),
         ("int", shape.kinds.contains(ValueKind::I64)),
         ("bool", shape.kinds.contains(ValueKind::Bool)),
     ] {
-        if !used {
+        if !worth {
             builder = builder.set_column_compression(column(name), Compression::UNCOMPRESSED);
         }
     }
@@ -244,5 +257,26 @@ impl Columns {
         RecordBatch::try_new(Arc::clone(&SCHEMA), columns)
             .map_err(parquet::errors::ParquetError::from)
             .doing(doing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_small_is_not_compressed() {
+        let compressed = |key_bytes| {
+            let outlook = Outlook {
+                shape: Shape::default(),
+                key_bytes,
+            };
+            let properties = properties(outlook).unwrap();
+            ["key", "int", "value"].map(|column| {
+                properties.compression(&ColumnPath::from(column)) != Compression::UNCOMPRESSED
+            })
+        };
+        assert_eq!(compressed(80), [false, false, true]);
+        assert_eq!(compressed(4000), [true, false, true]);
     }
 }

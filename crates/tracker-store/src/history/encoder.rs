@@ -8,6 +8,7 @@ use std::{
 use tracker_model::{PointBatch, Result, SeriesHasher, SeriesInfo, SeriesKey};
 
 use super::{
+    columns::Outlook,
     index::{Course, Part, Shape, shape_of},
     scan::Plan,
     segment::{SegmentBody, SegmentFile},
@@ -44,7 +45,7 @@ pub(crate) struct Encoder {
     last_key: Option<SeriesKey>,
     segment: Option<SegmentFile>,
     /// What the next segment begins with.
-    next_shape: Shape,
+    next: Outlook,
     /// Whether what is known of the series is known elsewhere.
     merging: bool,
 }
@@ -68,7 +69,7 @@ impl Encoder {
             hashed: VecDeque::new(),
             last_key: None,
             segment: None,
-            next_shape: Shape::default(),
+            next: Outlook::default(),
             merging: false,
         }
     }
@@ -85,12 +86,15 @@ impl Encoder {
     /// Writes points, sorted by series.
     pub(crate) fn write(&mut self, buffer: Buffer) -> Result<()> {
         if self.segment.is_none() {
-            let mut shape = Shape::default();
+            let mut next = Outlook {
+                key_bytes: buffer.keys().map(|key| key.as_str().len()).sum(),
+                ..Outlook::default()
+            };
             let batches = buffer.values().flatten().map(|(_, batch)| batch);
             for batch in batches.filter(|batch| !batch.is_empty()) {
-                shape.extend(shape_of(batch));
+                next.shape.extend(shape_of(batch));
             }
-            self.next_shape = shape;
+            self.next = next;
         }
         for (key, batches) in buffer {
             self.write_series(&key, &batches)?;
@@ -109,7 +113,7 @@ impl Encoder {
         };
         let segment = match &mut self.segment {
             Some(segment) => segment,
-            none => none.insert(SegmentFile::create(&self.inner.storage, self.next_shape)?),
+            none => none.insert(SegmentFile::create(&self.inner.storage, self.next)?),
         };
         if self.last_key.as_ref() != Some(key) {
             segment.next_series()?;

@@ -10,8 +10,8 @@ use parquet::arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions};
 use tracker_model::{MAX_BATCH_POINTS, PointBatch, Result};
 
 use super::{
-    columns::{Columns, SCHEMA, properties},
-    index::{Part, Shape},
+    columns::{Columns, Outlook, SCHEMA, properties},
+    index::Part,
 };
 use crate::{
     error::{Doing, unexpected},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// A segment of fewer bytes lives in the catalog: it needs no file, and no flush of its own.
-pub(crate) const INLINE: usize = 64 << 10;
+pub(crate) const INLINE: usize = 128 << 10;
 
 /// A new series begins a new row group when the present one has so many lines.
 const GROUP_FROM: usize = 128 << 10;
@@ -44,10 +44,10 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
-    /// Begins a segment; its first points are of this shape.
-    pub(crate) fn create(storage: &Storage, shape: Shape) -> Result<Self> {
+    /// Begins a segment; its first points are like this.
+    pub(crate) fn create(storage: &Storage, outlook: Outlook) -> Result<Self> {
         let options = ArrowWriterOptions::new()
-            .with_properties(properties(shape)?)
+            .with_properties(properties(outlook)?)
             .with_skip_arrow_metadata(true);
         let spill = Spill {
             storage: storage.clone(),

@@ -491,6 +491,35 @@ async fn much_is_sealed_by_itself() {
 }
 
 #[tokio::test]
+async fn small_segments_have_no_file() {
+    let place = store().await;
+    let db = rusqlite::Connection::open(place.dir.path().join("trackway.db")).unwrap();
+    let sealed = |name: &str| {
+        let sql = "SELECT s.bytes, s.path IS NULL FROM segment s JOIN run r ON r.id = s.run WHERE r.run_id = ?1";
+        db.query_row(sql, [name], |r| {
+            Ok((r.get::<_, u64>(0)?, r.get::<_, bool>(1)?))
+        })
+        .unwrap()
+    };
+    // Values that no compression makes smaller: 8 bytes each.
+    let odd = |i: u64| {
+        let (row, step, time, _) = number(i);
+        let hash = blake3::hash(&i.to_le_bytes());
+        let bytes = hash.as_bytes().first_chunk().unwrap();
+        (row, step, time, Value::F64(f64::from_le_bytes(*bytes)))
+    };
+    for (name, points, inline) in [("small", 12_000, true), ("large", 20_000, false)] {
+        let run = with_run(&place.store, &format!("local/p/{name}")).await;
+        write(&place.store, &run, "k", 0, (0..points).map(odd).collect()).await;
+        let (bytes, is_inline) = sealed(name);
+        assert_eq!(bytes < 128 << 10, inline, "{name}: {bytes}");
+        assert_eq!(is_inline, inline, "{name}: {bytes}");
+        let expected: Vec<String> = (0..points).map(odd).map(|p| text(&p)).collect();
+        assert_eq!(series(&place.store, &run, "k").await, expected);
+    }
+}
+
+#[tokio::test]
 async fn segments_stay_few() {
     let place = store().await;
     let run = with_run(&place.store, "local/p/r").await;
