@@ -223,12 +223,13 @@ impl<'a> JsonbNode<'a> {
                 Value::Array(items)
             }
             Type::Object => {
-                let (mut object, mut members) = (serde_json::Map::new(), self.enter(Type::Object)?);
+                let (mut entries, mut members) = (Vec::new(), self.enter(Type::Object)?);
                 while !members.is_done() {
                     let key = members.next()?.text()?.to_owned();
-                    object.insert(key, members.next()?.to_json()?);
+                    entries.push((key, members.next()?.to_json()?));
                 }
-                Value::Object(object)
+                // All at once: keys that are in order need not be looked for.
+                Value::Object(entries.into_iter().collect())
             }
             Type::Broken => return None,
         })
