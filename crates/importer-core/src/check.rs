@@ -161,11 +161,16 @@ impl Checker {
                     continue;
                 };
                 ids.insert(RunId::legalised(&run.id));
-                if left == 0
-                    || !self.selection.wants_run(&run)
-                    || !filter::passes(&*self.source, &self.selection, &run).await
-                {
+                if left == 0 || !self.selection.wants_run(&run) {
                     continue;
+                }
+                match filter::passes(&*self.source, &self.selection, &run).await {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(e) => {
+                        self.failed(&run.id, &e.context("ask the filter of it"));
+                        continue;
+                    }
                 }
                 if self.cancel.is_cancelled() {
                     break;

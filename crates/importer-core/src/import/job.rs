@@ -334,10 +334,14 @@ impl Job {
     /// What is listed, and whether it is a run that is asked for.
     async fn asked_for(&self, listed: Listed<RunRef>) -> (Listed<RunRef>, bool) {
         let wanted = match &listed {
-            Listed::Item(run, _) => {
-                self.selection.wants_run(run)
-                    && filter::passes(&*self.source, &self.selection, run).await
+            Listed::Item(run, _) if self.selection.wants_run(run) => {
+                let passes = filter::passes(&*self.source, &self.selection, run).await;
+                passes.unwrap_or_else(|e| {
+                    self.failed(&run.id, &e.context("ask the filter of it"));
+                    false
+                })
             }
+            Listed::Item(..) => false,
             Listed::Finding(_) => false,
         };
         (listed, wanted)

@@ -488,6 +488,30 @@ async fn a_filter_is_asked_before_the_limit_counts() {
 }
 
 #[tokio::test]
+async fn a_run_that_a_filter_cannot_be_asked_of_is_told_and_left_out() {
+    let broken = ScriptRun {
+        fails: Some(ErrorKind::Unavailable),
+        ..run("broken", 1)
+    };
+    let bench = Bench::new(Script::of(vec![run("a", 1), broken, run("b", 1)]));
+    let mut selection = Selection::new();
+    selection.filter = Some("not name = b".parse().unwrap());
+    let receipt = bench
+        .try_import(selection, ImportOptions::default())
+        .await
+        .unwrap();
+    let failed: Vec<&str> = receipt.failures.iter().map(|f| f.run.as_str()).collect();
+    assert_eq!(failed, ["broken"]);
+    assert!(receipt.failures[0].retryable);
+    let there: Vec<_> = receipt
+        .runs
+        .iter()
+        .map(|run| run.source_id.as_str())
+        .collect();
+    assert_eq!(there, ["a"]);
+}
+
+#[tokio::test]
 async fn a_listing_that_breaks_is_told() {
     let mut script = Script::of(vec![run("a", 1), run("b", 1)]);
     script.listing_fails = true;
