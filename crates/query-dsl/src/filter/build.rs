@@ -67,6 +67,17 @@ impl Filter {
         Self::Nor(vec![self])
     }
 
+    /// The fields that it asks for, with repeats. What is below `$elemMatch` belongs to its field.
+    pub fn paths(&self) -> Vec<&Path> {
+        match self {
+            Self::And(list) | Self::Or(list) | Self::Nor(list) => {
+                list.iter().flat_map(Self::paths).collect()
+            }
+            Self::Field(field) => vec![&field.path],
+            Self::Comment(_) => Vec::new(),
+        }
+    }
+
     /// Whether it is the filter that says nothing.
     pub fn is_all(&self) -> bool {
         matches!(self, Self::And(all) if all.is_empty())

@@ -79,16 +79,8 @@ impl RunFilter {
     /// Whether it asks for anything of a section: `config`, `summary_metrics`, `extras` or another
     /// field by its resolved name.
     pub fn asks_for(&self, field: &str) -> bool {
-        fn asks(filter: &Filter, field: &str) -> bool {
-            match filter {
-                Filter::And(list) | Filter::Or(list) | Filter::Nor(list) => {
-                    list.iter().any(|one| asks(one, field))
-                }
-                Filter::Field(one) => one.path.parts().first().is_some_and(|root| root == field),
-                _ => false,
-            }
-        }
-        asks(&self.0.resolved, field)
+        let mut paths = self.0.resolved.paths().into_iter();
+        paths.any(|path| path.parts().first().is_some_and(|root| root == field))
     }
 
     /// Whether it holds for a run.

@@ -51,18 +51,22 @@ pub(crate) struct Plan {
     /// What an index answers.
     sql: Option<Fragment>,
     needs: Needs,
+    /// An index finds no more than a few runs, most likely.
+    few: bool,
 }
 
 impl Plan {
     pub(crate) fn new(query: RunQuery) -> Self {
         let mut needs = Needs::default();
-        let mut sql = None;
+        let (mut sql, mut few) = (None, query.run.is_some());
         if let Some(filter) = &query.filter {
             let filter = filter.resolved();
-            needs.add_filter(filter);
-            let indexed = has_equality(filter, &INDEXED.map(|(name, _)| name))
-                || (has_equality(filter, &["state"]) && all_roots(filter, &WITH_STATE));
-            if indexed {
+            filter
+                .paths()
+                .into_iter()
+                .for_each(|path| needs.add_path(path));
+            few |= has_equality(filter, &INDEXED.map(|(name, _)| name));
+            if few || (has_equality(filter, &["state"]) && all_roots(filter, &WITH_STATE)) {
                 sql = push_down(filter, &SqliteDialect::new(place)).sql;
             }
         }
@@ -71,7 +75,12 @@ impl Plan {
                 needs.add_path(&key.path);
             }
         }
-        Self { query, sql, needs }
+        Self {
+            query,
+            sql,
+            needs,
+            few,
+        }
     }
 
     /// At most so many runs.
@@ -109,16 +118,10 @@ fn is_equality(test: &Test) -> bool {
 
 /// Whether the filter asks for no other fields than these.
 fn all_roots(filter: &Filter, fields: &[&str]) -> bool {
-    match filter {
-        Filter::And(list) | Filter::Or(list) | Filter::Nor(list) => {
-            list.iter().all(|one| all_roots(one, fields))
-        }
-        Filter::Field(field) => {
-            let root = field.path.parts().first();
-            root.is_some_and(|root| fields.contains(&root.as_str()))
-        }
-        _ => true,
-    }
+    filter.paths().into_iter().all(|path| {
+        let root = path.parts().first();
+        root.is_some_and(|root| fields.contains(&root.as_str()))
+    })
 }
 
 struct Parameter<'a>(&'a SqlValue);
@@ -223,14 +226,14 @@ pub(crate) fn find(connection: &Connection, plan: &Arc<Plan>, rows: &Rows) -> Ou
 }
 
 /// The first runs of the plan's query, if they are found among so many first ones of the project;
-/// otherwise nothing.
+/// otherwise nothing. Where an index finds them, nobody looks there.
 pub(crate) fn find_first(
     connection: &Connection,
     plan: &Plan,
     wanted: usize,
     among: usize,
 ) -> Outcome<Option<Vec<i64>>> {
-    if matches!(plan.query.order, RunOrder::By(_)) {
+    if plan.few || matches!(plan.query.order, RunOrder::By(_)) {
         return Ok(None);
     }
     let mut ids = Vec::new();
@@ -261,8 +264,8 @@ const MANY: i64 = 20_000;
 /// rows one after the other are quicker than many one by one.
 pub(crate) fn rows(connection: &Connection, plan: &Plan) -> Outcome<Vec<Rows>> {
     let project = scope_of(connection, &plan.query)?.project;
-    let few = plan.sql.is_some() || plan.query.run.is_some();
-    let few = few
+    let indexed = plan.few || plan.sql.is_some();
+    let few = indexed
         || match project {
             Some(project) => !is_large(connection, project)?,
             None => false,

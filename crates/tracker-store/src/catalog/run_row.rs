@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use query_dsl::{
-    Filter, Kind, Node, Path,
+    Kind, Node, Path,
     lazy::{Jsonb, JsonbNode},
 };
 use rusqlite::Row;
@@ -23,17 +23,6 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// Of a filter, too.
-    pub(super) fn add_filter(&mut self, filter: &Filter) {
-        match filter {
-            Filter::And(list) | Filter::Or(list) | Filter::Nor(list) => {
-                list.iter().for_each(|one| self.add_filter(one));
-            }
-            Filter::Field(field) => self.add_path(&field.path),
-            _ => {}
-        }
-    }
-
     /// Of a path, too.
     pub(super) fn add_path(&mut self, path: &Path) {
         match path.parts().first().map(String::as_str) {
