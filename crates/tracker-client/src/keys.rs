@@ -7,6 +7,8 @@ use tracker_model::{Error, JsonObject, Result, RunFilter, RunOrder, RunParts, Ru
 
 /// Keys that suggestions are chosen from.
 const MOST_KEYS: usize = 20_000;
+/// The newest runs have them: to read all of a large project would take longer than a word is worth.
+const MOST_RUNS: u64 = 10_000;
 
 /// The value at a key of a config or a summary, as filters find it: the key as it is, dots and all,
 /// else the ways into nested objects.
@@ -223,7 +225,7 @@ async fn keys_of(tracker: &dyn Tracker, scope: RunQuery) -> Result<BTreeSet<Stri
         ..RunParts::ALL
     };
     let mut keys = BTreeSet::new();
-    let mut runs = tracker.find_runs(scope.with_parts(parts));
+    let mut runs = tracker.find_runs(scope.with_parts(parts).with_limit(MOST_RUNS));
     while keys.len() < MOST_KEYS
         && let Some(run) = runs.try_next().await?
     {

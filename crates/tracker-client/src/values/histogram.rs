@@ -125,12 +125,7 @@ fn numbers(json: &Json) -> Option<Vec<f64>> {
 fn number(json: &Json) -> Option<f64> {
     match json {
         Json::Number(x) => x.as_f64(),
-        Json::String(word) => match word.as_str() {
-            "NaN" => Some(f64::NAN),
-            "Infinity" => Some(f64::INFINITY),
-            "-Infinity" => Some(f64::NEG_INFINITY),
-            _ => None,
-        },
+        Json::String(word) => tracker_model::non_finite(word),
         _ => None,
     }
 }

@@ -3,13 +3,14 @@
 use clap::Args;
 use futures::TryStreamExt;
 use importer_core::{Kind, KindSet, Namespace, ProjectMap, Selection, Source, SourceItem, Tally};
-use tracker_model::{RunFilter, Timestamp};
+use tracker_model::Timestamp;
 
 use super::{
     failure::{Failure, Result},
     settings::Settings,
     text::{Nearest, did_you_mean},
     times,
+    which::ExprArgs,
 };
 
 /// Kinds of data that are bytes.
@@ -31,10 +32,8 @@ pub(crate) struct SelectionArgs {
     /// Only runs that began before this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Only runs of which this holds, in either form: 'summary.loss < 0.5 and state = finished';
-    /// repeated ones all hold
-    #[arg(long, value_name = "EXPR")]
-    filter: Vec<String>,
+    #[command(flatten)]
+    expr: ExprArgs,
     /// At most so many runs
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -90,14 +89,7 @@ impl SelectionArgs {
                 "--since is not before --until: no run can fit",
             ));
         }
-        for text in &self.filter {
-            let refused = |e| Failure::expression("--filter", &e);
-            let filter: RunFilter = text.parse().map_err(refused)?;
-            selection.filter = Some(match &selection.filter {
-                Some(before) => before.and(&filter).map_err(refused)?,
-                None => filter,
-            });
-        }
+        selection.filter = self.expr.filter()?;
         selection.limit = self.limit;
         selection.include_deleted = self.include_deleted;
         selection.kinds = self.kinds()?;

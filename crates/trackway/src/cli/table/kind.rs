@@ -1,7 +1,7 @@
 //! Which kind a column must have, so that all of its values fit without a loss.
 
 use serde_json::Value as Json;
-use tracker_model::{SeriesInfo, Timestamp, Value, ValueKind};
+use tracker_model::{SeriesInfo, Timestamp, Value, ValueKind, non_finite};
 
 use super::{Cell, ColumnKind};
 use crate::cli::{
@@ -68,16 +68,6 @@ impl KindOf {
             (false, false, true) if !self.large => ColumnKind::F64,
             _ => ColumnKind::Text,
         }
-    }
-}
-
-/// The words for doubles that JSON cannot hold.
-fn non_finite(text: &str) -> Option<f64> {
-    match text {
-        "NaN" => Some(f64::NAN),
-        "Infinity" => Some(f64::INFINITY),
-        "-Infinity" => Some(f64::NEG_INFINITY),
-        _ => None,
     }
 }
 
