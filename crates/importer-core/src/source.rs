@@ -380,6 +380,8 @@ pub struct SourceUse {
 pub struct SourceEntry {
     /// The path inside the artifact.
     pub path: String,
+    /// See [`tracker_model::ManifestEntry::extras`].
+    pub extras: JsonObject,
     /// Bytes, if known before reading.
     pub size: Option<u64>,
     /// Where the contents are.

@@ -231,6 +231,7 @@ impl Source for TrackerSource {
                 };
                 SourceItem::Item(SourceEntry {
                     path: entry.path,
+                    extras: entry.extras,
                     size: entry.digests.map(|d| d.size),
                     content,
                 })
@@ -330,6 +331,7 @@ fn artifact(
             draft.ttl_seconds = v.ttl_seconds;
             draft.created_at = Some(v.created_at);
             let key = || format!("{project}/{name}:v{}", v.index);
+            draft.extras = v.extras.clone();
             draft.source_key = Some(v.source_key.clone().unwrap_or_else(key));
             draft
         }),

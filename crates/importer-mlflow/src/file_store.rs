@@ -307,6 +307,7 @@ impl Source for FileStoreSource {
             let content = EntryContent::Source(Arc::new(()));
             feed.item(SourceItem::Item(SourceEntry {
                 path: TRACES_FILE.to_owned(),
+                extras: Default::default(),
                 size: None,
                 content,
             }))

@@ -138,6 +138,7 @@ impl Files {
                 let content = EntryContent::Reference(address);
                 feed.item(SourceItem::Item(SourceEntry {
                     path: REFERENCE_ENTRY.to_owned(),
+                    extras: Default::default(),
                     size: None,
                     content,
                 }))
@@ -178,6 +179,7 @@ fn entry(file: LocalFile, run: Option<&str>, below: &str, single: bool) -> Sourc
     };
     SourceEntry {
         path,
+        extras: Default::default(),
         size,
         content,
     }

@@ -233,6 +233,7 @@ impl Source for SqliteSource {
             })?;
             feed.item(SourceItem::Item(SourceEntry {
                 path: TRACES_FILE.to_owned(),
+                extras: Default::default(),
                 size: None,
                 content: EntryContent::Source(Arc::new(())),
             }))

@@ -61,6 +61,10 @@ pub struct Collection {
     pub updated_at: Option<Timestamp>,
     /// What the source says that this model has no name for, verbatim, under the source's name.
     pub extras: JsonObject,
+    /// Whether it holds links to versions of other collections, and nothing else. Source: W&B
+    /// portfolio, registry collection.
+    #[serde(default)]
+    pub portfolio: bool,
 }
 
 /// A change to a collection: what it does not name stays as it is.
@@ -77,6 +81,9 @@ pub struct CollectionPatch {
     pub updated_at: Change<Timestamp>,
     /// See [`Collection::extras`].
     pub extras: JsonPatch,
+    /// See [`Collection::portfolio`]; a new collection without it is none. It is said when the
+    /// collection is made and stays so.
+    pub portfolio: Option<bool>,
 }
 
 impl CollectionPatch {
@@ -85,8 +92,39 @@ impl CollectionPatch {
         Self::default()
     }
 
-    /// Makes the change.
-    pub fn apply(self, collection: &mut Collection) {
+    /// The collection that the change makes where there is none.
+    pub fn create(self, path: CollectionPath) -> Collection {
+        let mut collection = Collection {
+            path,
+            kind: "artifact".to_owned(),
+            description: None,
+            created_at: Timestamp::now(),
+            updated_at: None,
+            extras: JsonObject::new(),
+            portfolio: self.portfolio.unwrap_or(false),
+        };
+        self.make(&mut collection);
+        collection
+    }
+
+    /// Makes the change to a collection that is there.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it says otherwise than the collection whether that is a portfolio.
+    pub fn apply(self, collection: &mut Collection) -> Result<()> {
+        if self.portfolio.is_some_and(|p| p != collection.portfolio) {
+            let (path, a) = (
+                &collection.path,
+                if collection.portfolio { "a" } else { "no" },
+            );
+            let message = format!("artifact {path} is {a} portfolio, and stays what it is");
+            return Err(Error::invalid(message));
+        }
+        self.make(collection);
+        Ok(())
+    }
+
+    fn make(self, collection: &mut Collection) {
         if let Some(kind) = self.kind {
             collection.kind = kind;
         }
@@ -161,6 +199,55 @@ pub struct ArtifactVersion {
     pub logged_by: Option<RunPath>,
     /// The identity that an import gave it, so that a repeat finds it again.
     pub source_key: Option<String>,
+    /// What the source says that this model has no name for, verbatim, under the source's name.
+    #[serde(default, skip_serializing_if = "JsonObject::is_empty")]
+    pub extras: JsonObject,
+    /// The version that this one stands for, in a portfolio. What such a link says of itself is
+    /// its place, its aliases and when it was made; all else is what the linked version says now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link_of: Option<VersionLink>,
+}
+
+/// A version that another one stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct VersionLink {
+    /// The collection.
+    pub collection: CollectionPath,
+    /// The version's index.
+    pub index: u64,
+}
+
+impl fmt::Display for VersionLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:v{}", self.collection, self.index)
+    }
+}
+
+/// A link that is to be made.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct LinkDraft {
+    /// The number it must have; `None` takes the next. Known with
+    /// [`crate::Capabilities::version_indices`].
+    pub index: Option<u64>,
+    /// Aliases that it gets beside those it has. They move here from any other version.
+    pub aliases: Vec<String>,
+    /// When it was made; `None` is now.
+    pub created_at: Option<Timestamp>,
+}
+
+impl LinkDraft {
+    /// A link without aliases.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`aliases`](Self::aliases).
+    #[must_use]
+    pub fn with_aliases<A: Into<String>>(mut self, aliases: impl IntoIterator<Item = A>) -> Self {
+        self.aliases = aliases.into_iter().map(Into::into).collect();
+        self
+    }
 }
 
 /// A version that is to be made.
@@ -186,6 +273,8 @@ pub struct ArtifactDraft {
     /// See [`ArtifactVersion::source_key`]. If a version of the collection has this key already,
     /// committing updates that version's texts, aliases and contents.
     pub source_key: Option<String>,
+    /// See [`ArtifactVersion::extras`].
+    pub extras: JsonObject,
 }
 
 impl ArtifactDraft {
@@ -207,6 +296,10 @@ pub struct VersionPatch {
     pub description: Change<String>,
     /// See [`ArtifactVersion::metadata`].
     pub metadata: JsonPatch,
+    /// See [`ArtifactVersion::ttl_seconds`].
+    pub ttl_seconds: Change<u64>,
+    /// See [`ArtifactVersion::extras`].
+    pub extras: JsonPatch,
 }
 
 impl VersionPatch {
@@ -214,6 +307,43 @@ impl VersionPatch {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Makes the change. That aliases leave other versions is the tracker's to do.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a link, unless only its aliases change.
+    pub fn apply(self, version: &mut ArtifactVersion) -> Result<()> {
+        let Self { aliases, .. } = &self;
+        let aliases_only = Self {
+            aliases: aliases.clone(),
+            ..Self::default()
+        };
+        if let (Some(link), true) = (&version.link_of, self != aliases_only) {
+            let (path, index) = (&version.collection, version.index);
+            let message = format!(
+                "version v{index} of artifact {path} is a link, whose aliases alone are its own"
+            );
+            return Err(Error::invalid(message).with_hint(format!("change {link}, which it links")));
+        }
+        if let Some(aliases) = self.aliases {
+            version.aliases = aliases;
+            distinct(&mut version.aliases);
+        }
+        if let Some(tags) = self.tags {
+            version.tags = tags;
+        }
+        self.description.apply(&mut version.description);
+        self.metadata.apply(&mut version.metadata);
+        self.ttl_seconds.apply(&mut version.ttl_seconds);
+        self.extras.apply(&mut version.extras);
+        Ok(())
+    }
+}
+
+/// Leaves each name where it comes first.
+pub(crate) fn distinct(names: &mut Vec<String>) {
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
 }
 
 /// One file of an artifact.
@@ -225,6 +355,36 @@ pub struct ManifestEntry {
     pub digests: Option<Digests>,
     /// The URL where the contents are, if they are not here.
     pub reference: Option<String>,
+    /// What the source says that this model has no name for, verbatim, under the source's name.
+    /// It is no part of the digest of a version.
+    #[serde(default, skip_serializing_if = "JsonObject::is_empty")]
+    pub extras: JsonObject,
+}
+
+/// A file of an artifact that is to be added.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct EntryDraft {
+    /// See [`ManifestEntry::path`].
+    pub path: String,
+    /// See [`ManifestEntry::extras`].
+    pub extras: JsonObject,
+}
+
+impl EntryDraft {
+    /// A file of which nothing is known but its path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            extras: JsonObject::new(),
+        }
+    }
+}
+
+impl From<&str> for EntryDraft {
+    fn from(path: &str) -> Self {
+        Self::new(path)
+    }
 }
 
 /// Computes [`ArtifactVersion::digest`], entry by entry in byte order of their paths.

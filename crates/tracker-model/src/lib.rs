@@ -24,10 +24,13 @@ mod content;
 mod error;
 mod file;
 mod history;
+mod log;
 mod memory;
 mod names;
 mod python_json;
 mod query;
+mod record;
+mod report;
 mod run;
 mod sweep;
 mod time;
@@ -35,7 +38,8 @@ mod tracker;
 
 pub use artifact::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, Collection, CollectionPatch, CollectionPath,
-    Content, ManifestEntry, ManifestHasher, UseRole, VersionPatch, VersionRef,
+    Content, EntryDraft, LinkDraft, ManifestEntry, ManifestHasher, UseRole, VersionLink,
+    VersionPatch, VersionRef,
 };
 pub use content::{ByteStream, ContentHasher, Digests, bytes_of, collect_bytes};
 pub use error::{Error, ErrorKind, Result, Retry};
@@ -46,13 +50,18 @@ pub use history::{
     Value, ValueKind, ValueKinds, Values, batches_of, group_rows, rows_of, sample_by_scan,
     split_rows,
 };
+pub use log::{LogLevel, LogLine};
 pub use memory::MemoryTracker;
-pub use names::{EntityName, ProjectName, ProjectPath, RunId, RunPath, SweepId, SweepPath};
+pub use names::{
+    EntityName, ProjectName, ProjectPath, ReportId, ReportPath, RunId, RunPath, SweepId, SweepPath,
+};
 pub use python_json::{python_json, python_word};
 pub use query::{
     RunFilter, RunNode, RunOrder, RunOrderKey, RunParts, RunQuery, RunSort, RunVocabulary,
     non_finite,
 };
+pub use record::{MAX_RECORD_BYTES, Record, RecordCondition, RecordStore};
+pub use report::{Report, ReportPatch};
 pub use run::{
     Change, DatasetInput, Git, ImportStamp, JsonObject, JsonPatch, Precondition, Project,
     ProjectPatch, Run, RunPatch, RunState,
@@ -60,6 +69,7 @@ pub use run::{
 pub use sweep::{Goal, Sweep, SweepPatch, SweepState};
 pub use time::Timestamp;
 pub use tracker::{
-    ArtifactContents, ArtifactStore, ArtifactWriter, Capabilities, FileStore, HistoryStore,
-    HistoryWriter, Lineage, ProjectStore, RunStore, SweepStore, Tracker,
+    ArtifactContents, ArtifactStore, ArtifactWriter, Capabilities, CollectionStore, ContentStore,
+    FileStore, HistoryStore, HistoryWriter, Lineage, LogStore, ProjectStore, ReportStore, RunStore,
+    SweepStore, Tracker,
 };

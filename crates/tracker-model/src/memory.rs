@@ -1,9 +1,13 @@
 mod artifacts;
+mod collections;
 mod contents;
 mod files;
 mod history;
 mod lineage;
+mod logs;
 mod projects;
+mod records;
+mod reports;
 mod runs;
 mod sweeps;
 
@@ -15,10 +19,10 @@ use std::{
 
 use futures::{StreamExt, stream::BoxStream};
 
-use self::{artifacts::CollectionEntry, contents::Contents, runs::RunEntry};
+use self::{collections::CollectionEntry, contents::Contents, runs::RunEntry};
 use crate::{
-    Capabilities, CollectionPath, Error, Project, ProjectPath, Result, RunPath, Sweep, SweepPath,
-    Tracker,
+    Capabilities, CollectionPath, Error, Project, ProjectPath, Record, Report, ReportPath, Result,
+    RunPath, Sweep, SweepPath, Tracker,
 };
 
 /// A tracker in memory, for tests and small tools. It can do everything. Clones share what they
@@ -34,6 +38,9 @@ struct State {
     collections: BTreeMap<CollectionPath, CollectionEntry>,
     runs: BTreeMap<RunPath, RunEntry>,
     sweeps: BTreeMap<SweepPath, Sweep>,
+    reports: BTreeMap<ReportPath, Report>,
+    /// By space and key.
+    records: BTreeMap<String, BTreeMap<String, Record>>,
     contents: Contents,
 }
 

@@ -120,6 +120,11 @@ name!(
     SweepId, "sweep id"
 );
 
+name!(
+    /// The identity of a report inside its project.
+    ReportId, "report id"
+);
+
 /// `entity/project`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -142,6 +147,15 @@ impl ProjectPath {
             entity: self.entity.clone(),
             project: self.project.clone(),
             sweep,
+        }
+    }
+
+    /// The address of a report in it.
+    pub fn report(&self, report: ReportId) -> ReportPath {
+        ReportPath {
+            entity: self.entity.clone(),
+            project: self.project.clone(),
+            report,
         }
     }
 
@@ -202,6 +216,25 @@ impl SweepPath {
     }
 }
 
+/// `entity/project/report`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ReportPath {
+    /// The owner.
+    pub entity: EntityName,
+    /// The project.
+    pub project: ProjectName,
+    /// The report.
+    pub report: ReportId,
+}
+
+impl ReportPath {
+    /// The project that the report is in.
+    pub fn project_path(&self) -> ProjectPath {
+        ProjectPath::new(self.entity.clone(), self.project.clone())
+    }
+}
+
 macro_rules! text_form {
     ($type:ident) => {
         impl fmt::Debug for $type {
@@ -227,6 +260,7 @@ macro_rules! text_form {
 text_form!(ProjectPath);
 text_form!(RunPath);
 text_form!(SweepPath);
+text_form!(ReportPath);
 
 impl fmt::Display for ProjectPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -243,6 +277,28 @@ impl fmt::Display for RunPath {
 impl fmt::Display for SweepPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.entity, self.project, self.sweep)
+    }
+}
+
+impl fmt::Display for ReportPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.entity, self.project, self.report)
+    }
+}
+
+impl FromStr for ReportPath {
+    type Err = Error;
+    fn from_str(s: &str) -> Result<Self> {
+        match s.split('/').collect::<Vec<_>>()[..] {
+            [entity, project, report] => Ok(ProjectPath::new(
+                EntityName::new(entity)?,
+                ProjectName::new(project)?,
+            )
+            .report(ReportId::new(report)?)),
+            _ => Err(Error::invalid(format!(
+                "{s:?} is not a report: it needs the form ENTITY/PROJECT/REPORT"
+            ))),
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use futures::stream::BoxStream;
 
 use crate::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ByteStream, Collection, CollectionPatch,
-    CollectionPath, Content, EntityName, FileDraft, FileInfo, HistoryQuery, HistoryStream,
-    ManifestEntry, PointBatch, Precondition, Project, ProjectPatch, ProjectPath, Result, Run,
-    RunPatch, RunPath, RunQuery, SampleQuery, SeriesInfo, Sweep, SweepPatch, SweepPath, ValueKinds,
+    CollectionPath, Content, Digests, EntityName, EntryDraft, FileDraft, FileInfo, HistoryQuery,
+    HistoryStream, LinkDraft, LogLine, ManifestEntry, PointBatch, Precondition, Project,
+    ProjectPatch, ProjectPath, Report, ReportPatch, ReportPath, Result, Run, RunPatch, RunPath,
+    RunQuery, SampleQuery, SeriesInfo, Sweep, SweepPatch, SweepPath, ValueKinds, VersionLink,
     VersionPatch, VersionRef,
 };
 
@@ -29,16 +30,24 @@ pub struct Capabilities {
     /// Series keep the order of logging, equal points and row numbers. Otherwise a series is in
     /// order of time and step, has equal points once, and its rows are derived.
     pub logged_order: bool,
-    /// A [`HistoryWriter`] may replace points that were committed before.
+    /// A [`HistoryWriter`] may replace points that were committed before, and
+    /// [`HistoryStore::truncate`] drops some.
     pub rewrite_history: bool,
     /// [`SeriesInfo::digest`] is known without reading the series.
     pub series_digests: bool,
-    /// [`Content::Stored`] is understood.
+    /// [`Content::Stored`] is understood, and contents are taken in that nothing names yet
+    /// ([`ContentStore`]).
     pub stored_content: bool,
     /// [`ArtifactDraft::index`] is obeyed.
     pub version_indices: bool,
+    /// A version may be a link to another one. Otherwise there are no portfolios.
+    pub links: bool,
     /// It keeps sweeps. Otherwise it has none, and to make one is `Unsupported`.
     pub sweeps: bool,
+    /// It keeps what runs print. Otherwise all logs are empty, and to write one is `Unsupported`.
+    pub logs: bool,
+    /// It keeps reports. Otherwise it has none, and to make one is `Unsupported`.
+    pub reports: bool,
 }
 
 impl Capabilities {
@@ -53,7 +62,10 @@ impl Capabilities {
             series_digests: true,
             stored_content: true,
             version_indices: true,
+            links: true,
             sweeps: true,
+            logs: true,
+            reports: true,
         }
     }
 }
@@ -133,6 +145,22 @@ pub trait HistoryStore: Display + Debug + Send + Sync + 'static {
         at: u64,
         batches: Vec<PointBatch>,
     ) -> Result<u64>;
+
+    /// The number that the next appended row may have, the one after the greatest: what
+    /// [`Self::append`] answers to a call without batches.
+    ///
+    /// # Errors
+    /// `NotFound` without the run.
+    async fn next_row(&self, run: &RunPath, stream: HistoryStream) -> Result<u64>;
+
+    /// Drops the points of all rows from this one on, in one step, durably. Points without a row
+    /// number stay, series without points vanish, and what a writer has staged is dropped.
+    /// [`Self::append`] goes on after the rows that are left. Source: W&B rewinds a run.
+    ///
+    /// # Errors
+    /// `NotFound` without the run; `Conflict` if somebody is writing; `Unsupported` without
+    /// [`Capabilities::rewrite_history`].
+    async fn truncate(&self, run: &RunPath, stream: HistoryStream, from_row: u64) -> Result<()>;
 
     /// Writes much history at once. Nothing is seen by readers before the writer commits; what
     /// was written up to a checkpoint survives a crash and is met again ([`HistoryWriter::staged`])
@@ -236,23 +264,44 @@ pub trait FileStore: Display + Debug + Send + Sync + 'static {
     async fn delete_file(&self, run: &RunPath, name: &str) -> Result<()>;
 }
 
-/// The artifacts of projects. Implementor's contract.
+/// The collections of artifacts. Implementor's contract.
 #[async_trait]
-pub trait ArtifactStore: Display + Debug + Send + Sync + 'static {
+pub trait CollectionStore: Display + Debug + Send + Sync + 'static {
     /// The collections of a project, by name.
     ///
     /// # Errors
     /// `NotFound` without the project.
     fn collections(&self, project: &ProjectPath) -> BoxStream<'static, Result<Collection>>;
 
-    /// Creates the collection (and its project) if there is none, makes the change, and answers
-    /// what is there now.
+    /// One collection.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn collection(&self, path: &CollectionPath) -> Result<Collection>;
+
+    /// Creates the collection (and its project) if there is none, makes the change in one step, and
+    /// answers what is there now. Durable when it answers.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a collection that is there would become a portfolio, or no longer be one;
+    /// `Unsupported` for a portfolio without [`Capabilities::links`].
     async fn upsert_collection(
         &self,
         path: &CollectionPath,
         patch: CollectionPatch,
     ) -> Result<Collection>;
 
+    /// Deletes the collection with its versions, their aliases and their part in the lineage, and
+    /// with the links to them in other collections, for good.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn delete_collection(&self, path: &CollectionPath) -> Result<()>;
+}
+
+/// The versions of artifacts. Implementor's contract.
+#[async_trait]
+pub trait ArtifactStore: Display + Debug + Send + Sync + 'static {
     /// The versions of a collection, by index.
     ///
     /// # Errors
@@ -266,10 +315,10 @@ pub trait ArtifactStore: Display + Debug + Send + Sync + 'static {
     async fn version(&self, path: &CollectionPath, version: &VersionRef)
     -> Result<ArtifactVersion>;
 
-    /// Changes what is said of a version.
+    /// Changes what is said of a version, in one step.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `InvalidInput` for a link, of which only the aliases change.
     async fn update_version(
         &self,
         path: &CollectionPath,
@@ -280,12 +329,36 @@ pub trait ArtifactStore: Display + Debug + Send + Sync + 'static {
     /// Makes a version. The collection must exist.
     ///
     /// # Errors
-    /// `NotFound`; `AlreadyExists` if another version (by its source key) has the index.
+    /// `NotFound`; `AlreadyExists` if another version (by its source key) has the index;
+    /// `InvalidInput` for a portfolio.
     async fn artifact_writer(
         &self,
         path: &CollectionPath,
         draft: ArtifactDraft,
     ) -> Result<Box<dyn ArtifactWriter>>;
+
+    /// Makes a version of a portfolio that stands for a version elsewhere, in one step, durably. A
+    /// link to a link is a link to what that one links. Where the portfolio has a link to the
+    /// target already, that one gets the aliases and is answered.
+    ///
+    /// # Errors
+    /// `NotFound` without the portfolio or the target; `InvalidInput` if the collection is no
+    /// portfolio; `AlreadyExists` if another version has the index; `Unsupported` without
+    /// [`Capabilities::links`].
+    async fn link_version(
+        &self,
+        path: &CollectionPath,
+        target: &VersionLink,
+        draft: LinkDraft,
+    ) -> Result<ArtifactVersion>;
+
+    /// Deletes a version with its aliases and its part in the lineage, and with the links to it,
+    /// for good. The tracker does not give its index to another version; only a draft that asks
+    /// for the index can have it again. Contents that others have stay.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn delete_version(&self, path: &CollectionPath, index: u64) -> Result<()>;
 }
 
 /// Makes one version of an artifact. Dropping it without a commit leaves no version.
@@ -297,7 +370,7 @@ pub trait ArtifactWriter: Debug + Send {
     /// `InvalidInput` for a path given twice or one that [`crate::check_file_name`] refuses,
     /// `NotFound` for [`Content::Stored`] that is not, `Unsupported` where the tracker does not
     /// know it, and those of the stream. The writer can go on after an error.
-    async fn add(&mut self, path: &str, content: Content) -> Result<ManifestEntry>;
+    async fn add(&mut self, entry: EntryDraft, content: Content) -> Result<ManifestEntry>;
 
     /// Makes the version seen, in one step, durably.
     ///
@@ -388,6 +461,86 @@ pub trait SweepStore: Display + Debug + Send + Sync + 'static {
     async fn delete_sweep(&self, path: &SweepPath) -> Result<()>;
 }
 
+/// What runs print, line by line. Implementor's contract.
+#[async_trait]
+pub trait LogStore: Display + Debug + Send + Sync + 'static {
+    /// Writes lines in place of those with the same numbers, all of them or, with an error, none.
+    /// Of lines with one number the last counts: a progress bar writes its line again and again.
+    /// Durable when it answers.
+    ///
+    /// # Errors
+    /// `NotFound` without the run; `InvalidInput` for a number beyond [`crate::MAX_ROW`];
+    /// `Unsupported` without [`Capabilities::logs`].
+    async fn write_log(&self, run: &RunPath, lines: Vec<LogLine>) -> Result<()>;
+
+    /// The lines with numbers in the range, in order, in batches of bounded size, none of them
+    /// empty.
+    ///
+    /// # Errors
+    /// `NotFound` without the run.
+    fn log_lines(
+        &self,
+        run: &RunPath,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Vec<LogLine>>>;
+
+    /// One after the greatest number of a line; 0 without lines.
+    ///
+    /// # Errors
+    /// `NotFound` without the run.
+    async fn log_length(&self, run: &RunPath) -> Result<u64>;
+}
+
+/// The reports of a tracker. Implementor's contract.
+#[async_trait]
+pub trait ReportStore: Display + Debug + Send + Sync + 'static {
+    /// Creates the report (and its project) if there is none, makes the change in one step, and
+    /// answers what is there now. Durable when it answers.
+    ///
+    /// # Errors
+    /// `Unsupported` without [`Capabilities::reports`].
+    async fn upsert_report(&self, path: &ReportPath, patch: ReportPatch) -> Result<Report>;
+
+    /// One report.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn report(&self, path: &ReportPath) -> Result<Report>;
+
+    /// The reports of a project, newest first, then by id.
+    ///
+    /// # Errors
+    /// `NotFound` without the project.
+    fn reports(&self, project: &ProjectPath) -> BoxStream<'static, Result<Report>>;
+
+    /// Deletes the report.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn delete_report(&self, path: &ReportPath) -> Result<()>;
+}
+
+/// Contents that nothing names yet. Implementor's contract.
+#[async_trait]
+pub trait ContentStore: Display + Debug + Send + Sync + 'static {
+    /// Takes contents in. They are durable when it answers and stay for 24 hours at least, those
+    /// that were there already too; within that time [`Content::Stored`] takes them into a version.
+    ///
+    /// # Errors
+    /// Those of the stream; `Unsupported` without [`Capabilities::stored_content`].
+    async fn put_content(&self, body: ByteStream) -> Result<Digests>;
+
+    /// Contents that are here, whatever names them, or a part of them (clipped to what is there).
+    ///
+    /// # Errors
+    /// `NotFound`; `Unsupported` without [`Capabilities::stored_content`].
+    async fn open_content(
+        &self,
+        digests: &Digests,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream>;
+}
+
 /// A place where runs are kept: the sum of its parts.
 ///
 /// Implementations are shared behind an `Arc`; every method may be called from many tasks at once,
@@ -397,10 +550,14 @@ pub trait Tracker:
     + RunStore
     + HistoryStore
     + FileStore
+    + CollectionStore
     + ArtifactStore
     + ArtifactContents
     + Lineage
     + SweepStore
+    + LogStore
+    + ReportStore
+    + ContentStore
 {
     /// What this tracker can do.
     fn capabilities(&self) -> Capabilities;

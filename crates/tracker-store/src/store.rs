@@ -7,6 +7,7 @@ mod gc;
 mod history;
 mod lineage;
 mod pages;
+mod pending;
 mod projects;
 mod runs;
 mod sweeps;
@@ -92,7 +93,9 @@ impl fmt::Debug for EmbeddedStore {
 
 impl Tracker for EmbeddedStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::all()
+        let mut can = Capabilities::all();
+        (can.links, can.logs, can.reports) = (false, false, false);
+        can
     }
 }
 

@@ -284,11 +284,14 @@ async fn artifacts(sink: &dyn Sink) {
     for _ in 0..2 {
         let mut writer = sink.open_version(&path, draft.clone()).await.unwrap();
         writer
-            .add("weights.bin", Content::Bytes(bytes_of("0123")))
+            .add("weights.bin".into(), Content::Bytes(bytes_of("0123")))
             .await
             .unwrap();
         writer
-            .add("far", Content::Reference("s3://bucket/far".to_owned()))
+            .add(
+                "far".into(),
+                Content::Reference("s3://bucket/far".to_owned()),
+            )
             .await
             .unwrap();
         let version = writer.commit().await.unwrap();

@@ -6,7 +6,7 @@ use std::{
 use futures::{StreamExt, TryStreamExt};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, CollectionPatch, CollectionPath,
-    Content, Digests, Error, ErrorKind, Result, check_file_name,
+    Content, Digests, EntryDraft, Error, ErrorKind, Result, check_file_name,
 };
 
 use super::{
@@ -217,15 +217,18 @@ impl Copier<'_> {
                 account.found(Finding::lost(Kind::Entries, place, name_problem(&e)));
                 continue;
             }
+            let draft = || {
+                let mut draft = EntryDraft::new(&entry.path);
+                draft.extras.clone_from(&entry.extras);
+                draft
+            };
             if let EntryContent::Reference(url) = &entry.content {
-                writer
-                    .add(&entry.path, Content::Reference(url.clone()))
-                    .await?;
+                writer.add(draft(), Content::Reference(url.clone())).await?;
                 account.arrived(Kind::Entries, 1);
                 continue;
             }
             if let Some(digests) = self.files.digests(job, &entry).await? {
-                match writer.add(&entry.path, Content::Stored(digests)).await {
+                match writer.add(draft(), Content::Stored(digests)).await {
                     Ok(made) => {
                         account.arrived(Kind::Entries, 1);
                         account.arrived(Kind::Bytes, made.digests.map_or(0, |d| d.size));
@@ -245,7 +248,7 @@ impl Copier<'_> {
                 }
             };
             let (body, failure) = watched(job, body, entry.size);
-            match writer.add(&entry.path, Content::Bytes(body)).await {
+            match writer.add(draft(), Content::Bytes(body)).await {
                 Ok(made) => {
                     account.arrived(Kind::Entries, 1);
                     account.arrived(Kind::Bytes, made.digests.map_or(0, |d| d.size));

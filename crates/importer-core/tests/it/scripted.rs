@@ -441,6 +441,7 @@ impl Source for ScriptSource {
         let entry = |path: &str, content| {
             SourceItem::Item(SourceEntry {
                 path: path.into(),
+                extras: Default::default(),
                 size: None,
                 content,
             })

@@ -297,6 +297,7 @@ pub(super) fn version_entries(
                 let finding = Finding::lost(Kind::Entries, &source, UNREACHABLE_VERSION);
                 let entry = SourceEntry {
                     path: REFERENCE_ENTRY.to_owned(),
+                    extras: Default::default(),
                     size: None,
                     content: EntryContent::Reference(source),
                 };
@@ -398,6 +399,7 @@ fn entries(
             });
             SourceEntry {
                 path: path.to_owned(),
+                extras: Default::default(),
                 size: file.size,
                 content: match &run {
                     Some(run) => EntryContent::RunFile {

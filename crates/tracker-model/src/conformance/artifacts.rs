@@ -59,7 +59,7 @@ pub(super) async fn make(
     body: &'static str,
 ) -> Result<ArtifactVersion> {
     let mut writer = tracker.artifact_writer(path, draft).await?;
-    writer.add("f", of_bytes(body)).await?;
+    writer.add("f".into(), of_bytes(body)).await?;
     writer.commit().await
 }
 
@@ -152,11 +152,15 @@ async fn every_field(tracker: &dyn Tracker) {
         created_at: Some(Timestamp::from_parts(1_700_000_000_000, 1)),
         logged_by: Some("other/project/run".parse().unwrap()),
         source_key: None,
+        extras: Default::default(),
     };
     let mut writer = tracker.artifact_writer(&path, draft.clone()).await.unwrap();
-    writer.add("z", of_bytes("1234")).await.unwrap();
+    writer.add("z".into(), of_bytes("1234")).await.unwrap();
     writer
-        .add("a", Content::Reference("s3://bucket/a?x=1".to_owned()))
+        .add(
+            "a".into(),
+            Content::Reference("s3://bucket/a?x=1".to_owned()),
+        )
         .await
         .unwrap();
     let made = writer.commit().await.unwrap();
@@ -173,6 +177,7 @@ async fn every_field(tracker: &dyn Tracker) {
         (draft.ttl_seconds, draft.logged_by)
     );
     assert_eq!(made.created_at, Timestamp::from_parts(1_700_000_000_000, 1));
+    assert_eq!((&made.extras, &made.link_of), (&draft.extras, &None));
     assert_eq!(
         tracker.version(&path, &VersionRef::Index(0)).await.unwrap(),
         made,
@@ -368,7 +373,7 @@ async fn source_keys(tracker: &dyn Tracker) {
         ..keyed("k")
     };
     let mut writer = tracker.artifact_writer(&path, again.clone()).await.unwrap();
-    writer.add("g", of_bytes("newer")).await.unwrap();
+    writer.add("g".into(), of_bytes("newer")).await.unwrap();
     let second = writer.commit().await.unwrap();
     assert_eq!(
         (second.index, second.source_key.as_deref()),
@@ -432,7 +437,7 @@ async fn drafts(tracker: &dyn Tracker) {
         ..draft()
     };
     let mut writer = tracker.artifact_writer(&path, steal.clone()).await.unwrap();
-    writer.add("f", of_bytes("y")).await.unwrap();
+    writer.add("f".into(), of_bytes("y")).await.unwrap();
     assert_eq!(
         list(tracker.versions(&path)).await.len(),
         1,

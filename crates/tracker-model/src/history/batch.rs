@@ -253,6 +253,16 @@ impl PointBatch {
         self.steps.is_empty()
     }
 
+    /// The points of rows before this one, and those without a row number.
+    #[must_use]
+    pub fn before_row(&self, row: u64) -> Self {
+        let end = match &self.rows {
+            Some(rows) => rows.partition_point(|r| *r < row),
+            None => self.len(),
+        };
+        self.slice(0, end)
+    }
+
     /// Checks that all columns have the same length, that rows ascend up to [`MAX_ROW`], and that
     /// nanoseconds are less than a millisecond.
     ///

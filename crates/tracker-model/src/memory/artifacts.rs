@@ -8,44 +8,68 @@ use std::{
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
-use super::{MemoryTracker, State, contents::Blob, stream_of};
+use super::{MemoryTracker, State, collections::CollectionEntry, contents::Blob, stream_of};
 use crate::{
     ArtifactContents, ArtifactDraft, ArtifactStore, ArtifactVersion, ArtifactWriter, ByteStream,
-    Collection, CollectionPatch, CollectionPath, Content, Error, ErrorKind, JsonObject,
-    ManifestEntry, ManifestHasher, ProjectPath, Result, Timestamp, VersionPatch, VersionRef,
+    CollectionPath, Content, EntryDraft, Error, ErrorKind, LinkDraft, ManifestEntry,
+    ManifestHasher, Result, Timestamp, VersionLink, VersionPatch, VersionRef, artifact::distinct,
     check_file_name,
 };
 
-pub(super) struct CollectionEntry {
-    collection: Collection,
-    versions: BTreeMap<u64, VersionEntry>,
-}
-
+#[derive(Clone)]
 pub(super) struct VersionEntry {
-    version: ArtifactVersion,
+    /// What a link says of its target is not kept here: see [`State::shown`].
+    pub(super) version: ArtifactVersion,
     manifest: Arc<Manifest>,
 }
 
 type Manifest = BTreeMap<String, (ManifestEntry, Option<Arc<Blob>>)>;
 
 impl State {
-    fn collection(&self, path: &CollectionPath) -> Result<&CollectionEntry> {
-        self.collections
-            .get(path)
-            .ok_or_else(|| Error::not_found(format_args!("artifact {path}")))
-    }
-
-    fn collection_mut(&mut self, path: &CollectionPath) -> Result<&mut CollectionEntry> {
-        self.collections
-            .get_mut(path)
-            .ok_or_else(|| Error::not_found(format_args!("artifact {path}")))
-    }
-
     pub(super) fn version(&self, path: &CollectionPath, index: u64) -> Result<&VersionEntry> {
         let versions = &self.collection(path)?.versions;
         versions
             .get(&index)
             .ok_or_else(|| missing(path, &VersionRef::Index(index)))
+    }
+
+    /// The version that a link stands for, or the version itself.
+    fn linked<'a>(&'a self, entry: &'a VersionEntry) -> &'a VersionEntry {
+        let link = entry.version.link_of.as_ref();
+        let target = link.and_then(|of| self.version(&of.collection, of.index).ok());
+        target.unwrap_or(entry)
+    }
+
+    /// A version as others see it.
+    fn shown(&self, entry: &VersionEntry) -> ArtifactVersion {
+        let own = &entry.version;
+        if own.link_of.is_none() {
+            return own.clone();
+        }
+        ArtifactVersion {
+            collection: own.collection.clone(),
+            index: own.index,
+            aliases: own.aliases.clone(),
+            created_at: own.created_at,
+            source_key: None,
+            link_of: own.link_of.clone(),
+            ..self.linked(entry).version.clone()
+        }
+    }
+
+    /// Lets links and uses follow a version that gets another index.
+    fn moved(&mut self, path: &CollectionPath, from: u64, to: u64) {
+        let versions = self.collections.values_mut();
+        let links = versions
+            .flat_map(|c| c.versions.values_mut())
+            .filter_map(|v| v.version.link_of.as_mut());
+        for link in links.filter(|l| l.collection == *path && l.index == from) {
+            link.index = to;
+        }
+        let uses = self.runs.values_mut().flat_map(|run| &mut run.uses);
+        for entry in uses.filter(|u| u.collection == *path && u.index == from) {
+            entry.index = to;
+        }
     }
 }
 
@@ -53,95 +77,37 @@ fn missing(path: &CollectionPath, version: &VersionRef) -> Error {
     Error::not_found(format_args!("version {version} of artifact {path}"))
 }
 
-impl CollectionEntry {
-    /// The index that a version with this draft gets.
-    fn place(&self, draft: &ArtifactDraft) -> Result<u64> {
-        let key = draft.source_key.as_ref();
-        let same = self.versions.values().map(|v| &v.version);
-        let same = same
-            .filter(|v| key.is_some() && v.source_key.as_ref() == key)
-            .map(|v| v.index)
-            .next();
-        let next = || {
-            self.versions
-                .last_key_value()
-                .map_or(Some(0), |(last, _)| last.checked_add(1))
-        };
-        let path = &self.collection.path;
-        let index = match draft.index.or(same) {
-            Some(index) => index,
-            None => next()
-                .ok_or_else(|| Error::invalid(format!("artifact {path} has no next index")))?,
-        };
-        if same != Some(index) && self.versions.contains_key(&index) {
-            let message = format!("version v{index} of artifact {path} exists already");
-            return Err(Error::new(ErrorKind::AlreadyExists, message));
+impl VersionEntry {
+    pub(super) fn address(&self) -> VersionLink {
+        VersionLink {
+            collection: self.version.collection.clone(),
+            index: self.version.index,
         }
-        Ok(index)
-    }
-
-    /// Puts a version in its place; its aliases leave all others.
-    fn put(&mut self, entry: VersionEntry) {
-        let aliases = &entry.version.aliases;
-        for other in self.versions.values_mut() {
-            other
-                .version
-                .aliases
-                .retain(|alias| !aliases.contains(alias));
-        }
-        let key = &entry.version.source_key;
-        self.versions
-            .retain(|_, v| key.is_none() || v.version.source_key != *key);
-        self.versions.insert(entry.version.index, entry);
     }
 }
 
-fn distinct(mut names: Vec<String>) -> Vec<String> {
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    names
+impl CollectionEntry {
+    /// The index of the version that a draft replaces, and the one that it gets.
+    fn place_of(&self, draft: &ArtifactDraft) -> Result<(Option<u64>, u64)> {
+        let path = &self.collection.path;
+        if self.collection.portfolio {
+            let message = format!("artifact {path} is a portfolio, which holds links alone");
+            return Err(Error::invalid(message));
+        }
+        let key = draft.source_key.as_ref();
+        let mut versions = self.versions.values().map(|v| &v.version);
+        let same = versions.find(|v| key.is_some() && v.source_key.as_ref() == key);
+        let same = same.map(|v| v.index);
+        Ok((same, self.place(draft.index, same)?))
+    }
 }
 
 #[async_trait]
 impl ArtifactStore for MemoryTracker {
-    fn collections(&self, project: &ProjectPath) -> BoxStream<'static, Result<Collection>> {
-        let state = self.state();
-        let found = state.project(project).map(|_| {
-            let all = state.collections.values().map(|entry| &entry.collection);
-            all.filter(|c| c.path.project == *project)
-                .cloned()
-                .collect::<Vec<_>>()
-        });
-        stream_of(found)
-    }
-
-    async fn upsert_collection(
-        &self,
-        path: &CollectionPath,
-        patch: CollectionPatch,
-    ) -> Result<Collection> {
-        let mut state = self.state();
-        state.project_mut(&path.project);
-        let make = || CollectionEntry {
-            collection: Collection {
-                path: path.clone(),
-                kind: "artifact".to_owned(),
-                description: None,
-                created_at: Timestamp::now(),
-                updated_at: None,
-                extras: JsonObject::new(),
-            },
-            versions: BTreeMap::new(),
-        };
-        let entry = state.collections.entry(path.clone()).or_insert_with(make);
-        patch.apply(&mut entry.collection);
-        Ok(entry.collection.clone())
-    }
-
     fn versions(&self, path: &CollectionPath) -> BoxStream<'static, Result<ArtifactVersion>> {
         let state = self.state();
         let versions = |entry: &CollectionEntry| -> Vec<ArtifactVersion> {
-            entry.versions.values().map(|v| v.version.clone()).collect()
+            entry.versions.values().map(|v| state.shown(v)).collect()
         };
         stream_of(state.collection(path).map(versions))
     }
@@ -169,7 +135,7 @@ impl ArtifactStore for MemoryTracker {
             }
         };
         found
-            .map(|v| v.version.clone())
+            .map(|v| state.shown(v))
             .ok_or_else(|| missing(path, version))
     }
 
@@ -180,21 +146,10 @@ impl ArtifactStore for MemoryTracker {
         patch: VersionPatch,
     ) -> Result<ArtifactVersion> {
         let mut state = self.state();
-        let collection = state.collection_mut(path)?;
-        let found = collection.versions.remove(&index);
-        let mut entry = found.ok_or_else(|| missing(path, &VersionRef::Index(index)))?;
-        let version = &mut entry.version;
-        if let Some(aliases) = patch.aliases {
-            version.aliases = distinct(aliases);
-        }
-        if let Some(tags) = patch.tags {
-            version.tags = tags;
-        }
-        patch.description.apply(&mut version.description);
-        patch.metadata.apply(&mut version.metadata);
-        let changed = version.clone();
-        collection.put(entry);
-        Ok(changed)
+        let mut entry = state.version(path, index)?.clone();
+        patch.apply(&mut entry.version)?;
+        state.collection_mut(path)?.put(entry);
+        Ok(state.shown(state.version(path, index)?))
     }
 
     async fn artifact_writer(
@@ -202,7 +157,7 @@ impl ArtifactStore for MemoryTracker {
         path: &CollectionPath,
         draft: ArtifactDraft,
     ) -> Result<Box<dyn ArtifactWriter>> {
-        self.state().collection(path)?.place(&draft)?;
+        self.state().collection(path)?.place_of(&draft)?;
         let (tracker, path) = (self.clone(), path.clone());
         Ok(Box::new(MemoryArtifactWriter {
             tracker,
@@ -210,6 +165,52 @@ impl ArtifactStore for MemoryTracker {
             draft,
             manifest: Manifest::new(),
         }))
+    }
+
+    async fn link_version(
+        &self,
+        path: &CollectionPath,
+        target: &VersionLink,
+        draft: LinkDraft,
+    ) -> Result<ArtifactVersion> {
+        let mut state = self.state();
+        let collection = state.collection(path)?;
+        if !collection.collection.portfolio {
+            return Err(Error::invalid(format!(
+                "link {target}: artifact {path} is no portfolio"
+            )));
+        }
+        let target = state.version(&target.collection, target.index)?;
+        let target = state.linked(target);
+        let link_of = Some(target.address());
+        let mut versions = collection.versions.values();
+        let mut entry = match versions.find(|v| v.version.link_of == link_of) {
+            Some(there) => there.clone(),
+            None => VersionEntry {
+                version: ArtifactVersion {
+                    collection: path.clone(),
+                    index: collection.place(draft.index, None)?,
+                    aliases: Vec::new(),
+                    created_at: draft.created_at.unwrap_or_else(Timestamp::now),
+                    source_key: None,
+                    link_of,
+                    ..target.version.clone()
+                },
+                manifest: Arc::default(),
+            },
+        };
+        entry.version.aliases.extend(draft.aliases);
+        distinct(&mut entry.version.aliases);
+        let index = entry.version.index;
+        state.collection_mut(path)?.put(entry);
+        Ok(state.shown(state.version(path, index)?))
+    }
+
+    async fn delete_version(&self, path: &CollectionPath, index: u64) -> Result<()> {
+        let mut state = self.state();
+        let gone = state.version(path, index)?.address();
+        state.remove_versions([gone]);
+        Ok(())
     }
 }
 
@@ -230,9 +231,10 @@ impl fmt::Debug for MemoryArtifactWriter {
 
 #[async_trait]
 impl ArtifactWriter for MemoryArtifactWriter {
-    async fn add(&mut self, path: &str, content: Content) -> Result<ManifestEntry> {
-        check_file_name(path)?;
-        if self.manifest.contains_key(path) {
+    async fn add(&mut self, entry: EntryDraft, content: Content) -> Result<ManifestEntry> {
+        let EntryDraft { path, extras } = entry;
+        check_file_name(&path)?;
+        if self.manifest.contains_key(&path) {
             return Err(Error::invalid(format!(
                 "artifact {} has the path {path:?} twice",
                 self.path
@@ -248,11 +250,12 @@ impl ArtifactWriter for MemoryArtifactWriter {
         };
         let digests = blob.as_ref().map(|blob| blob.digests.clone());
         let entry = ManifestEntry {
-            path: path.to_owned(),
+            path: path.clone(),
             digests,
             reference,
+            extras,
         };
-        match self.manifest.entry(path.to_owned()) {
+        match self.manifest.entry(path) {
             Entry::Occupied(_) => {}
             Entry::Vacant(place) => drop(place.insert((entry.clone(), blob))),
         }
@@ -267,8 +270,7 @@ impl ArtifactWriter for MemoryArtifactWriter {
             manifest,
         } = *self;
         let mut state = tracker.state();
-        let collection = state.collection_mut(&path)?;
-        let index = collection.place(&draft)?;
+        let (same, index) = state.collection(&path)?.place_of(&draft)?;
         let mut hasher = ManifestHasher::new();
         manifest
             .values()
@@ -276,13 +278,15 @@ impl ArtifactWriter for MemoryArtifactWriter {
         let sizes = manifest
             .values()
             .filter_map(|(entry, _)| Some(entry.digests.as_ref()?.size));
+        let mut aliases = draft.aliases;
+        distinct(&mut aliases);
         let version = ArtifactVersion {
-            collection: path,
+            collection: path.clone(),
             index,
             digest: hasher.finish(),
             size: sizes.sum(),
             entries: manifest.len() as u64,
-            aliases: distinct(draft.aliases),
+            aliases,
             tags: draft.tags,
             description: draft.description,
             metadata: draft.metadata,
@@ -290,11 +294,16 @@ impl ArtifactWriter for MemoryArtifactWriter {
             created_at: draft.created_at.unwrap_or_else(Timestamp::now),
             logged_by: draft.logged_by,
             source_key: draft.source_key,
+            extras: draft.extras,
+            link_of: None,
         };
-        collection.put(VersionEntry {
+        state.collection_mut(&path)?.put(VersionEntry {
             version: version.clone(),
             manifest: Arc::new(manifest),
         });
+        if let Some(before) = same.filter(|before| *before != index) {
+            state.moved(&path, before, index);
+        }
         Ok(version)
     }
 }
@@ -308,6 +317,7 @@ impl ArtifactContents for MemoryTracker {
     ) -> BoxStream<'static, Result<ManifestEntry>> {
         let state = self.state();
         let entries = |version: &VersionEntry| -> Vec<ManifestEntry> {
+            let version = state.linked(version);
             version
                 .manifest
                 .values()
@@ -326,7 +336,11 @@ impl ArtifactContents for MemoryTracker {
     ) -> Result<ByteStream> {
         let state = self.state();
         let place = || format!("{entry:?} in version v{index} of artifact {path}");
-        match state.version(path, index)?.manifest.get(entry) {
+        match state
+            .linked(state.version(path, index)?)
+            .manifest
+            .get(entry)
+        {
             Some((_, Some(blob))) => Ok(blob.open(range)),
             Some((_, None)) => {
                 let message = format!("open {}: it is a reference", place());

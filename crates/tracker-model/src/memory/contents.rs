@@ -2,12 +2,18 @@ use std::{
     collections::HashMap,
     ops::Range,
     sync::{Arc, Weak},
+    time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
 
-use crate::{ByteStream, ContentHasher, Digests, Error, Result, bytes_of};
+use super::MemoryTracker;
+use crate::{ByteStream, ContentHasher, ContentStore, Digests, Error, Result, bytes_of};
+
+/// How long contents stay that nothing names.
+const HELD: Duration = Duration::from_secs(24 * 3600);
 
 /// Bytes, which are kept once.
 pub(super) struct Blob {
@@ -17,7 +23,11 @@ pub(super) struct Blob {
 
 /// All bytes that a file or an artifact holds on to, by their BLAKE3 digest.
 #[derive(Default)]
-pub(super) struct Contents(HashMap<String, Weak<Blob>>);
+pub(super) struct Contents {
+    all: HashMap<String, Weak<Blob>>,
+    /// Those that were put by themselves, and when.
+    held: HashMap<String, (Arc<Blob>, Instant)>,
+}
 
 impl Blob {
     /// Reads contents to their end.
@@ -45,24 +55,51 @@ impl Blob {
 impl Contents {
     /// Keeps the bytes, unless equal ones are kept already.
     pub(super) fn keep(&mut self, blob: Blob) -> Arc<Blob> {
-        if let Some(same) = self.0.get(&blob.digests.blake3).and_then(Weak::upgrade) {
+        if let Some(same) = self.all.get(&blob.digests.blake3).and_then(Weak::upgrade) {
             return same;
         }
         // Before the table grows, the places of what nobody holds any more are made free.
-        if self.0.len() == self.0.capacity() {
-            self.0.retain(|_, blob| blob.strong_count() > 0);
+        if self.all.len() == self.all.capacity() {
+            self.all.retain(|_, blob| blob.strong_count() > 0);
         }
         let blob = Arc::new(blob);
-        self.0
+        self.all
             .insert(blob.digests.blake3.clone(), Arc::downgrade(&blob));
         blob
     }
 
+    /// Keeps the bytes for a while, whether or not anything names them.
+    fn hold(&mut self, blob: Blob) -> Digests {
+        let digests = blob.digests.clone();
+        let blob = self.keep(blob);
+        let now = Instant::now();
+        self.held
+            .retain(|_, (_, since)| now.duration_since(*since) < HELD);
+        self.held.insert(digests.blake3.clone(), (blob, now));
+        digests
+    }
+
     /// The bytes with these digests.
     pub(super) fn find(&self, digests: &Digests) -> Result<Arc<Blob>> {
-        let found = self.0.get(&digests.blake3).and_then(Weak::upgrade);
+        let found = self.all.get(&digests.blake3).and_then(Weak::upgrade);
         found
             .filter(|blob| blob.digests == *digests)
             .ok_or_else(|| Error::not_found(format_args!("content blake3:{}", digests.blake3)))
+    }
+}
+
+#[async_trait]
+impl ContentStore for MemoryTracker {
+    async fn put_content(&self, body: ByteStream) -> Result<Digests> {
+        let blob = Blob::read(body).await?;
+        Ok(self.state().contents.hold(blob))
+    }
+
+    async fn open_content(
+        &self,
+        digests: &Digests,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream> {
+        Ok(self.state().contents.find(digests)?.open(range))
     }
 }

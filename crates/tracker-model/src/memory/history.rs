@@ -181,6 +181,27 @@ impl HistoryStore for MemoryTracker {
         Ok(history.next_row())
     }
 
+    async fn next_row(&self, run: &RunPath, stream: HistoryStream) -> Result<u64> {
+        Ok(self.state().run(run)?.history(stream).next_row())
+    }
+
+    async fn truncate(&self, run: &RunPath, stream: HistoryStream, from_row: u64) -> Result<()> {
+        let mut state = self.state();
+        let history = state.run_mut(run)?.history_mut(stream);
+        if history.writer.strong_count() > 0 {
+            return Err(busy(run));
+        }
+        history.staged = None;
+        for points in history.series.values_mut() {
+            for batch in points.iter_mut() {
+                *batch = Arc::new(batch.before_row(from_row));
+            }
+            points.retain(|batch| !batch.is_empty());
+        }
+        history.series.retain(|_, points| !points.is_empty());
+        Ok(())
+    }
+
     async fn history_writer(
         &self,
         run: &RunPath,

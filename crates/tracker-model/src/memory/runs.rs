@@ -5,8 +5,8 @@ use futures::{StreamExt, stream::BoxStream};
 
 use super::{MemoryTracker, contents::Blob, history::History};
 use crate::{
-    ArtifactUse, Error, FileInfo, HistoryStream, Precondition, Result, Run, RunOrderKey, RunPatch,
-    RunPath, RunQuery, RunStore, Timestamp,
+    ArtifactUse, Error, FileInfo, HistoryStream, LogLine, Precondition, Result, Run, RunOrderKey,
+    RunPatch, RunPath, RunQuery, RunStore, Timestamp,
 };
 
 /// A run with all that is deleted with it.
@@ -16,6 +16,7 @@ pub(super) struct RunEntry {
     system: History,
     pub(super) files: BTreeMap<String, (FileInfo, Arc<Blob>)>,
     pub(super) uses: Vec<ArtifactUse>,
+    pub(super) log: BTreeMap<u64, LogLine>,
 }
 
 impl RunEntry {
@@ -26,6 +27,7 @@ impl RunEntry {
             system: History::default(),
             files: BTreeMap::new(),
             uses: Vec::new(),
+            log: BTreeMap::new(),
         }
     }
 

@@ -8,12 +8,14 @@ use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream, stream::
 use tracker_model::{
     ArtifactContents, ArtifactDraft, ArtifactStore, ArtifactUse, ArtifactVersion, ArtifactWriter,
     BatchBuilder, ByteStream, Capabilities, Change, Collection, CollectionPatch, CollectionPath,
-    Content, EntityName, Error, ErrorKind, FileDraft, FileInfo, FileStore, HistoryQuery,
-    HistoryStore, HistoryStream, HistoryWriter, JsonPatch, Lineage, ManifestEntry, MemoryTracker,
-    PointBatch, Precondition, Project, ProjectPatch, ProjectPath, ProjectStore, Result, Run,
-    RunOrder, RunPatch, RunPath, RunQuery, RunStore, SampleQuery, SeriesInfo, SeriesKey, Sweep,
-    SweepPatch, SweepPath, SweepStore, Timestamp, Tracker, ValueKind, Values, VersionPatch,
-    VersionRef, bytes_of, group_rows, rows_of, split_rows,
+    CollectionStore, Content, ContentStore, Digests, EntityName, EntryDraft, Error, ErrorKind,
+    FileDraft, FileInfo, FileStore, HistoryQuery, HistoryStore, HistoryStream, HistoryWriter,
+    JsonPatch, Lineage, LinkDraft, LogLine, LogStore, ManifestEntry, MemoryTracker, PointBatch,
+    Precondition, Project, ProjectPatch, ProjectPath, ProjectStore, Report, ReportPatch,
+    ReportPath, ReportStore, Result, Run, RunOrder, RunPatch, RunPath, RunQuery, RunStore,
+    SampleQuery, SeriesInfo, SeriesKey, Sweep, SweepPatch, SweepPath, SweepStore, Timestamp,
+    Tracker, ValueKind, Values, VersionLink, VersionPatch, VersionRef, bytes_of, group_rows,
+    rows_of, split_rows,
 };
 
 /// What a careless implementor may do.
@@ -254,6 +256,21 @@ impl HistoryStore for FaultyTracker {
             .await
     }
 
+    async fn next_row(&self, run: &RunPath, stream: HistoryStream) -> Result<u64> {
+        let run = self.path(run);
+        self.inner.next_row(&run, self.stream(stream)).await
+    }
+
+    async fn truncate(&self, run: &RunPath, stream: HistoryStream, from_row: u64) -> Result<()> {
+        if self.modest() {
+            return Err(unsupported());
+        }
+        let run = self.path(run);
+        self.inner
+            .truncate(&run, self.stream(stream), from_row)
+            .await
+    }
+
     async fn history_writer(
         &self,
         run: &RunPath,
@@ -481,9 +498,13 @@ impl FileStore for FaultyTracker {
 }
 
 #[async_trait]
-impl ArtifactStore for FaultyTracker {
+impl CollectionStore for FaultyTracker {
     fn collections(&self, project: &ProjectPath) -> BoxStream<'static, Result<Collection>> {
         self.inner.collections(project)
+    }
+
+    async fn collection(&self, path: &CollectionPath) -> Result<Collection> {
+        self.inner.collection(path).await
     }
 
     async fn upsert_collection(
@@ -491,9 +512,19 @@ impl ArtifactStore for FaultyTracker {
         path: &CollectionPath,
         patch: CollectionPatch,
     ) -> Result<Collection> {
+        if self.modest() && patch.portfolio == Some(true) {
+            return Err(unsupported());
+        }
         self.inner.upsert_collection(path, patch).await
     }
 
+    async fn delete_collection(&self, path: &CollectionPath) -> Result<()> {
+        self.inner.delete_collection(path).await
+    }
+}
+
+#[async_trait]
+impl ArtifactStore for FaultyTracker {
     fn versions(&self, path: &CollectionPath) -> BoxStream<'static, Result<ArtifactVersion>> {
         self.inner.versions(path)
     }
@@ -548,6 +579,22 @@ impl ArtifactStore for FaultyTracker {
             inner
         })
     }
+
+    async fn link_version(
+        &self,
+        path: &CollectionPath,
+        target: &VersionLink,
+        draft: LinkDraft,
+    ) -> Result<ArtifactVersion> {
+        if self.modest() {
+            return Err(unsupported());
+        }
+        self.inner.link_version(path, target, draft).await
+    }
+
+    async fn delete_version(&self, path: &CollectionPath, index: u64) -> Result<()> {
+        self.inner.delete_version(path, index).await
+    }
 }
 
 #[derive(Debug)]
@@ -555,10 +602,10 @@ struct ModestArtifactWriter(Box<dyn ArtifactWriter>);
 
 #[async_trait]
 impl ArtifactWriter for ModestArtifactWriter {
-    async fn add(&mut self, path: &str, content: Content) -> Result<ManifestEntry> {
+    async fn add(&mut self, entry: EntryDraft, content: Content) -> Result<ManifestEntry> {
         match content {
             Content::Stored(_) => Err(unsupported()),
-            content => self.0.add(path, content).await,
+            content => self.0.add(entry, content).await,
         }
     }
 
@@ -657,5 +704,70 @@ impl SweepStore for FaultyTracker {
 
     async fn delete_sweep(&self, path: &SweepPath) -> Result<()> {
         self.inner.delete_sweep(path).await
+    }
+}
+
+#[async_trait]
+impl LogStore for FaultyTracker {
+    async fn write_log(&self, run: &RunPath, lines: Vec<LogLine>) -> Result<()> {
+        if self.modest() {
+            return Err(unsupported());
+        }
+        self.inner.write_log(&self.path(run), lines).await
+    }
+
+    fn log_lines(
+        &self,
+        run: &RunPath,
+        range: Range<u64>,
+    ) -> BoxStream<'static, Result<Vec<LogLine>>> {
+        self.inner.log_lines(&self.path(run), range)
+    }
+
+    async fn log_length(&self, run: &RunPath) -> Result<u64> {
+        self.inner.log_length(&self.path(run)).await
+    }
+}
+
+#[async_trait]
+impl ReportStore for FaultyTracker {
+    async fn upsert_report(&self, path: &ReportPath, patch: ReportPatch) -> Result<Report> {
+        if self.modest() {
+            return Err(unsupported());
+        }
+        self.inner.upsert_report(path, patch).await
+    }
+
+    async fn report(&self, path: &ReportPath) -> Result<Report> {
+        self.inner.report(path).await
+    }
+
+    fn reports(&self, project: &ProjectPath) -> BoxStream<'static, Result<Report>> {
+        self.inner.reports(project)
+    }
+
+    async fn delete_report(&self, path: &ReportPath) -> Result<()> {
+        self.inner.delete_report(path).await
+    }
+}
+
+#[async_trait]
+impl ContentStore for FaultyTracker {
+    async fn put_content(&self, body: ByteStream) -> Result<Digests> {
+        if self.modest() {
+            return Err(unsupported());
+        }
+        self.inner.put_content(body).await
+    }
+
+    async fn open_content(
+        &self,
+        digests: &Digests,
+        range: Option<Range<u64>>,
+    ) -> Result<ByteStream> {
+        if self.modest() {
+            return Err(unsupported());
+        }
+        self.inner.open_content(digests, self.range(range)).await
     }
 }

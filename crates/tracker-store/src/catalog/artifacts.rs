@@ -62,6 +62,7 @@ fn collection_of(row: &Row<'_>, path: CollectionPath) -> Outcome<Collection> {
         created_at: time(row, "created_ms", "created_ns")?.unwrap_or(Timestamp::from_millis(0)),
         updated_at: time(row, "updated_ms", "updated_ns")?,
         extras: from_column(row, "extras")?,
+        portfolio: false,
     })
 }
 
@@ -149,6 +150,8 @@ fn version_of(
         logged_by: logged_by
             .map_err(|e| corrupt("the catalog names an illegal run").with_source(e))?,
         source_key: row.get("source_key")?,
+        extras: Default::default(),
+        link_of: None,
     };
     Ok(StoredVersion {
         id,
@@ -426,6 +429,7 @@ fn entry_of(row: &Row<'_>) -> Outcome<ManifestEntry> {
         path: row.get("path")?,
         digests: blob.map(|_| blobs::digests_of(row)).transpose()?,
         reference: row.get("reference")?,
+        extras: Default::default(),
     })
 }
 

@@ -131,6 +131,14 @@ pub(crate) fn append(
     })
 }
 
+/// The number that the next appended row may have.
+pub(crate) fn next_row(connection: &Connection, run: i64, stream: HistoryStream) -> Outcome<u64> {
+    match state(connection, run, stream)? {
+        Some(state) => Ok(state.next_row),
+        None => next_sealed_row(connection, run, stream),
+    }
+}
+
 fn next_sealed_row(connection: &Connection, run: i64, stream: HistoryStream) -> Outcome<u64> {
     let view = segments::view(connection, run, stream, None)?;
     Ok(view

@@ -7,8 +7,8 @@ use futures::stream::BoxStream;
 use rusqlite::Connection;
 use tracker_model::{
     ArtifactContents, ArtifactDraft, ArtifactStore, ArtifactVersion, ArtifactWriter, ByteStream,
-    Collection, CollectionPatch, CollectionPath, Error, ErrorKind, ManifestEntry, ProjectPath,
-    Result, Timestamp, VersionPatch, VersionRef,
+    Collection, CollectionPatch, CollectionPath, CollectionStore, Error, ErrorKind, LinkDraft,
+    ManifestEntry, ProjectPath, Result, VersionLink, VersionPatch, VersionRef,
 };
 
 use super::{EmbeddedStore, pages::paginate};
@@ -20,7 +20,7 @@ use crate::{
 const PAGE: usize = 500;
 
 #[async_trait]
-impl ArtifactStore for EmbeddedStore {
+impl CollectionStore for EmbeddedStore {
     fn collections(&self, project: &ProjectPath) -> BoxStream<'static, Result<Collection>> {
         let (store, project) = (self.clone(), project.clone());
         paginate(move |after: Option<String>| {
@@ -35,6 +35,15 @@ impl ArtifactStore for EmbeddedStore {
         })
     }
 
+    async fn collection(&self, path: &CollectionPath) -> Result<Collection> {
+        let key = path.clone();
+        let read = move |c: &_| artifacts::find_collection(c, &key);
+        let found = self.catalog().look_up("read an artifact", read).await?;
+        found
+            .map(|(_, collection)| collection)
+            .ok_or_else(|| Error::not_found(format_args!("artifact {path}")))
+    }
+
     async fn upsert_collection(
         &self,
         path: &CollectionPath,
@@ -43,17 +52,26 @@ impl ArtifactStore for EmbeddedStore {
         // Made by hand, a path may hold any name.
         let path = CollectionPath::new(path.project.clone(), path.name.clone())?;
         let change = move |c: &Connection| {
-            let (id, mut collection) = match artifacts::find_collection(c, &path)? {
-                Some((id, collection)) => (Some(id), collection),
-                None => (None, new_collection(path)),
+            let (id, collection) = match artifacts::find_collection(c, &path)? {
+                Some((id, mut collection)) => {
+                    patch.apply(&mut collection)?;
+                    (Some(id), collection)
+                }
+                None => (None, patch.create(path)),
             };
-            patch.apply(&mut collection);
             artifacts::put_collection(c, id, &collection)?;
             Ok(collection)
         };
         self.catalog().write("write an artifact", change).await
     }
 
+    async fn delete_collection(&self, path: &CollectionPath) -> Result<()> {
+        Err(super::pending::later(path))
+    }
+}
+
+#[async_trait]
+impl ArtifactStore for EmbeddedStore {
     fn versions(&self, path: &CollectionPath) -> BoxStream<'static, Result<ArtifactVersion>> {
         let (store, path) = (self.clone(), path.clone());
         paginate(move |from: Option<i64>| {
@@ -88,15 +106,7 @@ impl ArtifactStore for EmbeddedStore {
         let path = path.clone();
         let change = move |c: &Connection| {
             let mut stored = artifacts::by_index(c, &path, index)?;
-            let version = &mut stored.version;
-            if let Some(aliases) = patch.aliases {
-                version.aliases = aliases;
-            }
-            if let Some(tags) = patch.tags {
-                version.tags = tags;
-            }
-            patch.description.apply(&mut version.description);
-            patch.metadata.apply(&mut version.metadata);
+            patch.apply(&mut stored.version)?;
             artifacts::update_version(c, &stored)?;
             Ok(artifacts::by_index(c, &path, index)?.version)
         };
@@ -118,16 +128,18 @@ impl ArtifactStore for EmbeddedStore {
             draft,
         )))
     }
-}
 
-fn new_collection(path: CollectionPath) -> Collection {
-    Collection {
-        path,
-        kind: "artifact".to_owned(),
-        description: None,
-        created_at: Timestamp::now(),
-        updated_at: None,
-        extras: Default::default(),
+    async fn link_version(
+        &self,
+        path: &CollectionPath,
+        _target: &VersionLink,
+        _draft: LinkDraft,
+    ) -> Result<ArtifactVersion> {
+        Err(super::pending::later(path))
+    }
+
+    async fn delete_version(&self, path: &CollectionPath, _index: u64) -> Result<()> {
+        Err(super::pending::later(path))
     }
 }
 

@@ -37,6 +37,16 @@ impl HistoryStore for EmbeddedStore {
         Ok(appended.next_row)
     }
 
+    async fn next_row(&self, run: &RunPath, stream: HistoryStream) -> Result<u64> {
+        let path = run.clone();
+        let read = move |c: &_| tail::next_row(c, runs::require(c, &path)?, stream);
+        self.catalog().look_up("read a history", read).await
+    }
+
+    async fn truncate(&self, run: &RunPath, _stream: HistoryStream, _from: u64) -> Result<()> {
+        Err(super::pending::later(run))
+    }
+
     async fn history_writer(
         &self,
         run: &RunPath,

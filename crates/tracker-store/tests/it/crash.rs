@@ -10,9 +10,10 @@ use std::{
 };
 
 use tracker_model::{
-    ArtifactDraft, ArtifactStore, CollectionPatch, CollectionPath, Content, FileDraft, FileStore,
-    HistoryStore, HistoryStream, JsonPatch, Precondition, RunPatch, RunPath, RunState, RunStore,
-    SeriesDigest, Value, VersionRef, bytes_of, collect_bytes,
+    ArtifactDraft, ArtifactStore, CollectionPatch, CollectionPath, CollectionStore, Content,
+    EntryDraft, FileDraft, FileStore, HistoryStore, HistoryStream, JsonPatch, Precondition,
+    RunPatch, RunPath, RunState, RunStore, SeriesDigest, Value, VersionRef, bytes_of,
+    collect_bytes,
 };
 use tracker_store::{EmbeddedStore, GcOptions, StoreOptions};
 
@@ -138,7 +139,10 @@ async fn work(dir: &Path, name: &str, rounds: u64) {
             let size = if i == 3 { 30_000 } else { 30 };
             let body = contents(&format!("{id}{i}"), size);
             writer
-                .add(&i.to_string(), Content::Bytes(bytes_of(body)))
+                .add(
+                    EntryDraft::new(i.to_string()),
+                    Content::Bytes(bytes_of(body)),
+                )
                 .await
                 .unwrap();
         }

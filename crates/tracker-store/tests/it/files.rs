@@ -1,7 +1,7 @@
 use futures::StreamExt;
 use tracker_model::{
-    ArtifactContents, ArtifactDraft, ArtifactStore, CollectionPatch, CollectionPath, Content,
-    ErrorKind, FileDraft, FileStore, bytes_of, collect_bytes,
+    ArtifactContents, ArtifactDraft, ArtifactStore, CollectionPatch, CollectionPath,
+    CollectionStore, Content, EntryDraft, ErrorKind, FileDraft, FileStore, bytes_of, collect_bytes,
 };
 
 use crate::support::{all, run, store, with_run};
@@ -137,33 +137,36 @@ async fn an_artifact_of_many_entries() {
     for i in 0..1200usize {
         let size = if i % 400 == 0 { 50_000 } else { i % 17 };
         writer
-            .add(&format!("d/{i:05}"), Content::Bytes(bytes_of(bytes(size))))
+            .add(
+                EntryDraft::new(format!("d/{i:05}")),
+                Content::Bytes(bytes_of(bytes(size))),
+            )
             .await
             .unwrap();
     }
     let again = writer
-        .add("d/00001", Content::Bytes(bytes_of("x")))
+        .add("d/00001".into(), Content::Bytes(bytes_of("x")))
         .await
         .unwrap_err();
     assert_eq!(again.kind(), ErrorKind::InvalidInput);
     let stored = writer
-        .add("same", Content::Bytes(bytes_of(bytes(50_000))))
+        .add("same".into(), Content::Bytes(bytes_of(bytes(50_000))))
         .await
         .unwrap()
         .digests
         .unwrap();
     writer
-        .add("stored", Content::Stored(stored.clone()))
+        .add("stored".into(), Content::Stored(stored.clone()))
         .await
         .unwrap();
     writer
-        .add("ref", Content::Reference("s3://b/k".into()))
+        .add("ref".into(), Content::Reference("s3://b/k".into()))
         .await
         .unwrap();
     let mut unknown = stored;
     unknown.blake3 = "0".repeat(64);
     let e = writer
-        .add("unknown", Content::Stored(unknown))
+        .add("unknown".into(), Content::Stored(unknown))
         .await
         .unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);
@@ -201,7 +204,10 @@ async fn an_artifact_of_many_entries() {
             Some(url) => Content::Reference(url.clone()),
             None => Content::Stored(entry.digests.clone().unwrap()),
         };
-        writer.add(&entry.path, content).await.unwrap();
+        writer
+            .add(EntryDraft::new(&entry.path), content)
+            .await
+            .unwrap();
     }
     let second = writer.commit().await.unwrap();
     assert_eq!((second.index, second.digest), (1, version.digest));

@@ -7,8 +7,8 @@ use std::{
 };
 
 use tracker_model::{
-    ArtifactDraft, ArtifactStore, CollectionPatch, CollectionPath, Content, FileDraft, FileStore,
-    HistoryStore, HistoryStream, RunPath, RunStore, Value, bytes_of,
+    ArtifactDraft, ArtifactStore, CollectionPatch, CollectionPath, CollectionStore, Content,
+    FileDraft, FileStore, HistoryStore, HistoryStream, RunPath, RunStore, Value, bytes_of,
 };
 use tracker_store::{
     EmbeddedStore, FsckEvent, FsckOptions, FsckReport, GcOptions, Problem, ProblemKind,
@@ -90,11 +90,11 @@ async fn filled() -> (Place, RunPath, CollectionPath) {
         .await
         .unwrap();
     writer
-        .add("x", Content::Bytes(bytes_of(noise(50_000, 4))))
+        .add("x".into(), Content::Bytes(bytes_of(noise(50_000, 4))))
         .await
         .unwrap();
     writer
-        .add("y", Content::Reference("s3://b/k".into()))
+        .add("y".into(), Content::Reference("s3://b/k".into()))
         .await
         .unwrap();
     writer.commit().await.unwrap();

@@ -62,6 +62,7 @@ pub(in crate::rest) fn entries(
         };
         let entry = SourceEntry {
             path: TRACES_FILE.to_owned(),
+            extras: Default::default(),
             size: None,
             content: EntryContent::Source(Arc::new(checked)),
         };

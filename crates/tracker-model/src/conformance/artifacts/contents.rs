@@ -1,6 +1,6 @@
 use super::{collection, digests, draft, make, of_bytes};
 use crate::{
-    ArtifactDraft, Content, ErrorKind, FileDraft, Tracker, bytes_of,
+    ArtifactDraft, Content, EntryDraft, ErrorKind, FileDraft, Tracker, bytes_of,
     conformance::{
         files::{ODD_NAMES, REFUSED_NAMES},
         support::{broken_body, bytes, kind, list, new_run},
@@ -12,26 +12,26 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
     let mut writer = tracker.artifact_writer(&path, draft()).await.unwrap();
     for name in REFUSED_NAMES {
         assert_eq!(
-            kind(writer.add(name, of_bytes("x")).await),
+            kind(writer.add((*name).into(), of_bytes("x")).await),
             ErrorKind::InvalidInput,
             "the path {name:?}"
         );
     }
     for name in ODD_NAMES.iter().rev() {
         let entry = writer
-            .add(name, Content::Bytes(bytes_of((*name).to_owned())))
+            .add((*name).into(), Content::Bytes(bytes_of((*name).to_owned())))
             .await
             .unwrap();
         assert_eq!(entry.path, *name);
         assert_eq!(entry.digests, Some(digests(name)));
     }
     assert_eq!(
-        kind(writer.add("plain.txt", of_bytes("other")).await),
+        kind(writer.add("plain.txt".into(), of_bytes("other")).await),
         ErrorKind::InvalidInput,
         "a path twice"
     );
     let broken = writer
-        .add("broken", Content::Bytes(broken_body(b"half")))
+        .add("broken".into(), Content::Bytes(broken_body(b"half")))
         .await;
     assert_eq!(
         kind(broken),
@@ -40,7 +40,7 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
     );
     let reference = writer
         .add(
-            "ref/erence",
+            "ref/erence".into(),
             Content::Reference("https://host/x".to_owned()),
         )
         .await
@@ -49,7 +49,7 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
         (reference.digests, reference.reference.as_deref()),
         (None, Some("https://host/x"))
     );
-    writer.add("empty", of_bytes("")).await.unwrap();
+    writer.add("empty".into(), of_bytes("")).await.unwrap();
     let version = writer.commit().await.unwrap();
     let size: u64 = ODD_NAMES.iter().map(|name| name.len() as u64).sum();
     assert_eq!(
@@ -100,7 +100,7 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
     for names in [["a", "b"], ["b", "a"], ["a", "c"]] {
         let mut writer = tracker.artifact_writer(&path, draft()).await.unwrap();
         for name in names {
-            writer.add(name, of_bytes("x")).await.unwrap();
+            writer.add((*name).into(), of_bytes("x")).await.unwrap();
         }
         made.push(writer.commit().await.unwrap().digest);
     }
@@ -125,7 +125,7 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
     for i in 0..1_500 {
         writer
             .add(
-                &format!("d{}/{i}", i % 10),
+                EntryDraft::new(format!("d{}/{i}", i % 10)),
                 Content::Bytes(bytes_of(format!("{}", i % 100))),
             )
             .await
@@ -148,18 +148,24 @@ pub(super) async fn stored_contents(tracker: &dyn Tracker) {
         .await
         .unwrap();
     let mut writer = tracker.artifact_writer(&path, draft()).await.unwrap();
-    let stored = writer.add("a", Content::Stored(digests("of a file"))).await;
+    let stored = writer
+        .add("a".into(), Content::Stored(digests("of a file")))
+        .await;
     if !tracker.capabilities().stored_content {
         assert_eq!(kind(stored), ErrorKind::Unsupported);
         return;
     }
     assert_eq!(stored.unwrap().digests, Some(digests("of a file")));
     writer
-        .add("b", Content::Stored(digests("of an artifact")))
+        .add("b".into(), Content::Stored(digests("of an artifact")))
         .await
         .unwrap();
     assert_eq!(
-        kind(writer.add("c", Content::Stored(digests("of nobody"))).await),
+        kind(
+            writer
+                .add("c".into(), Content::Stored(digests("of nobody")))
+                .await
+        ),
         ErrorKind::NotFound
     );
     let version = writer.commit().await.unwrap();

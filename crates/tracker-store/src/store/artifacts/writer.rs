@@ -3,8 +3,8 @@ use std::{collections::HashSet, fmt, sync::Arc};
 use async_trait::async_trait;
 use rusqlite::Connection;
 use tracker_model::{
-    ArtifactDraft, ArtifactVersion, ArtifactWriter, CollectionPath, Content, Digests, Error,
-    ManifestEntry, Result, check_file_name,
+    ArtifactDraft, ArtifactVersion, ArtifactWriter, CollectionPath, Content, Digests, EntryDraft,
+    Error, ManifestEntry, Result, check_file_name,
 };
 
 use crate::{
@@ -119,9 +119,10 @@ fn add_all(c: &Connection, storage: &Storage, manifest: i64, waiting: Vec<Pendin
 
 #[async_trait]
 impl ArtifactWriter for StoreArtifactWriter {
-    async fn add(&mut self, path: &str, content: Content) -> Result<ManifestEntry> {
+    async fn add(&mut self, entry: EntryDraft, content: Content) -> Result<ManifestEntry> {
         self.check()?;
-        check_file_name(path)?;
+        let EntryDraft { path, extras, .. } = entry;
+        check_file_name(&path)?;
         let mut hash = [0; 16];
         blake3::Hasher::new()
             .update(path.as_bytes())
@@ -134,9 +135,10 @@ impl ArtifactWriter for StoreArtifactWriter {
             )));
         }
         let mut entry = ManifestEntry {
-            path: path.to_owned(),
+            path: path.clone(),
             digests: None,
             reference: None,
+            extras,
         };
         let what = match content {
             Content::Bytes(body) => {
@@ -162,10 +164,7 @@ impl ArtifactWriter for StoreArtifactWriter {
         // Contents in a file are named in the catalog soon, so that no sweep takes them.
         let urgent =
             matches!(&what, What::New(incoming) if !matches!(incoming.body, BlobBody::Inline(_)));
-        self.waiting.push(Pending {
-            path: path.to_owned(),
-            what,
-        });
+        self.waiting.push(Pending { path, what });
         self.paths.insert(hash);
         if self.waiting.len() >= GROUP || self.waiting_bytes >= GROUP_BYTES || urgent {
             self.flush().await?;
