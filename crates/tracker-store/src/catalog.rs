@@ -9,11 +9,15 @@
 pub(crate) mod artifacts;
 pub(crate) mod audit;
 pub(crate) mod blobs;
+pub(crate) mod collections;
 pub(crate) mod files;
 mod json;
 pub(crate) mod lineage;
+pub(crate) mod logs;
 pub(crate) mod projects;
 mod readers;
+pub(crate) mod records;
+pub(crate) mod reports;
 pub(crate) mod run_query;
 mod run_row;
 pub(crate) mod runs;

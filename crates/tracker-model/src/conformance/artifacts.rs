@@ -142,6 +142,7 @@ async fn collections(tracker: &dyn Tracker) {
 async fn every_field(tracker: &dyn Tracker) {
     let path = collection(tracker, "every-field").await;
     let metadata = serde_json::json!({ "n": i64::MIN, "x": 0.1, "deep": [{ "": null }] });
+    let extras = serde_json::json!({ "wandb": { "digest": "x", "n": 1.0 } });
     let draft = ArtifactDraft {
         index: None,
         aliases: vec!["prod".to_owned(), "ü 1".to_owned()],
@@ -152,7 +153,7 @@ async fn every_field(tracker: &dyn Tracker) {
         created_at: Some(Timestamp::from_parts(1_700_000_000_000, 1)),
         logged_by: Some("other/project/run".parse().unwrap()),
         source_key: None,
-        extras: Default::default(),
+        extras: extras.as_object().cloned().unwrap(),
     };
     let mut writer = tracker.artifact_writer(&path, draft.clone()).await.unwrap();
     writer.add("z".into(), of_bytes("1234")).await.unwrap();

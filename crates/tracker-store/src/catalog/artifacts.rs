@@ -1,123 +1,29 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tracker_model::{
-    ArtifactDraft, ArtifactVersion, Collection, CollectionPath, Error, ErrorKind, ManifestEntry,
-    ManifestHasher, RunPath, Timestamp, VersionRef,
+    ArtifactDraft, ArtifactVersion, CollectionPath, Error, JsonObject, LinkDraft, ManifestEntry,
+    ManifestHasher, RunPath, Timestamp, VersionLink, VersionRef,
 };
 
 use super::{
     Outcome, blobs,
+    collections::{self, Room},
     json::{column, from_column, object_column, time},
     projects,
 };
 use crate::error::corrupt;
 
-const COLLECTION: &str = "collection.id AS id, collection.name AS name, kind, collection.description AS description, \
-     collection.created_ms AS created_ms, collection.created_ns AS created_ns, collection.updated_ms AS updated_ms, \
-     collection.updated_ns AS updated_ns, json(collection.extras) AS extras";
-
-const VERSION: &str = "id, collection, idx, manifest, digest, size, entries, tags, description, \
-     json(metadata) AS metadata, ttl_seconds, created_ms, created_ns, logged_by, source_key";
+/// Of a link, `v` says where it is, and `t` what is said of it; of others both are the same.
+const VERSION: &str = "v.id AS id, v.idx AS idx, t.manifest AS manifest, t.digest AS digest, t.size AS size, \
+     t.entries AS entries, t.tags AS tags, t.description AS description, json(t.metadata) AS metadata, \
+     t.ttl_seconds AS ttl_seconds, v.created_ms AS created_ms, v.created_ns AS created_ns, \
+     t.logged_by AS logged_by, v.source_key AS source_key, json(t.extras) AS extras, v.link_of AS link_of \
+     FROM version v JOIN version t ON t.id = coalesce(v.link_of, v.id)";
 
 /// A version with the numbers of its lines.
 pub(crate) struct StoredVersion {
     pub(crate) id: i64,
     pub(crate) manifest: i64,
     pub(crate) version: ArtifactVersion,
-}
-
-pub(crate) fn find_collection(
-    connection: &Connection,
-    path: &CollectionPath,
-) -> Outcome<Option<(i64, Collection)>> {
-    let Some(project) = projects::id(connection, &path.project)? else {
-        return Ok(None);
-    };
-    let sql = format!("SELECT {COLLECTION} FROM collection WHERE project = ?1 AND name = ?2");
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![project, path.name])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    Ok(Some((row.get("id")?, collection_of(row, path.clone())?)))
-}
-
-pub(crate) fn require_collection(connection: &Connection, path: &CollectionPath) -> Outcome<i64> {
-    let sql = "SELECT collection.id FROM collection JOIN project ON project.id = collection.project
-               WHERE project.entity = ?1 AND project.name = ?2 AND collection.name = ?3";
-    let mut statement = connection.prepare_cached(sql)?;
-    let key = params![
-        path.project.entity.as_str(),
-        path.project.project.as_str(),
-        path.name
-    ];
-    let found = statement.query_row(key, |r| r.get(0)).optional()?;
-    Ok(found.ok_or_else(|| Error::not_found(format_args!("artifact {path}")))?)
-}
-
-fn collection_of(row: &Row<'_>, path: CollectionPath) -> Outcome<Collection> {
-    Ok(Collection {
-        path,
-        kind: row.get("kind")?,
-        description: row.get("description")?,
-        created_at: time(row, "created_ms", "created_ns")?.unwrap_or(Timestamp::from_millis(0)),
-        updated_at: time(row, "updated_ms", "updated_ns")?,
-        extras: from_column(row, "extras")?,
-        portfolio: false,
-    })
-}
-
-/// Writes a collection; `id` is that of an existing one.
-pub(crate) fn put_collection(
-    connection: &Connection,
-    id: Option<i64>,
-    collection: &Collection,
-) -> Outcome<()> {
-    let project = projects::find_or_create(connection, &collection.path.project)?;
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO collection
-             (id, project, name, kind, description, created_ms, created_ns, updated_ms, updated_ns, extras)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, jsonb(?10))
-         ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, description = excluded.description,
-             created_ms = excluded.created_ms, created_ns = excluded.created_ns, updated_ms = excluded.updated_ms,
-             updated_ns = excluded.updated_ns, extras = excluded.extras",
-    )?;
-    statement.execute(params![
-        id,
-        project,
-        collection.path.name,
-        collection.kind,
-        collection.description,
-        collection.created_at.as_millis(),
-        collection.created_at.sub_nanos(),
-        collection.updated_at.map(Timestamp::as_millis),
-        collection.updated_at.map(Timestamp::sub_nanos),
-        object_column("the extras of an artifact", &collection.extras)?,
-    ])?;
-    Ok(())
-}
-
-/// The next collections of a project after a name.
-pub(crate) fn collections(
-    connection: &Connection,
-    project: &tracker_model::ProjectPath,
-    after: &str,
-    limit: usize,
-) -> Outcome<Vec<Collection>> {
-    let id = projects::require(connection, project)?;
-    let sql = format!(
-        "SELECT {COLLECTION} FROM collection WHERE project = ?1 AND name > ?2 ORDER BY name LIMIT ?3"
-    );
-    let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![id, after, limit])?;
-    let mut out = Vec::new();
-    while let Some(row) = rows.next()? {
-        let path = CollectionPath {
-            project: project.clone(),
-            name: row.get("name")?,
-        };
-        out.push(collection_of(row, path)?);
-    }
-    Ok(out)
 }
 
 fn version_of(
@@ -131,6 +37,7 @@ fn version_of(
     let aliases = statement
         .query_map([id], |r| r.get(0))?
         .collect::<Result<_, _>>()?;
+    let link_of: Option<i64> = row.get("link_of")?;
     let logged_by: Option<String> = row.get("logged_by")?;
     let logged_by = logged_by.map(|run| run.parse::<RunPath>()).transpose();
     let version = ArtifactVersion {
@@ -150,13 +57,34 @@ fn version_of(
         logged_by: logged_by
             .map_err(|e| corrupt("the catalog names an illegal run").with_source(e))?,
         source_key: row.get("source_key")?,
-        extras: Default::default(),
-        link_of: None,
+        extras: from_column(row, "extras")?,
+        link_of: link_of.map(|of| address(connection, of)).transpose()?,
     };
     Ok(StoredVersion {
         id,
         manifest: row.get("manifest")?,
         version,
+    })
+}
+
+/// The address of a version.
+fn address(connection: &Connection, id: i64) -> Outcome<VersionLink> {
+    let mut statement = connection.prepare_cached(
+        "SELECT idx, entity, project.name AS project, collection.name AS name
+         FROM version JOIN collection ON collection.id = version.collection
+             JOIN project ON project.id = collection.project
+         WHERE version.id = ?1",
+    )?;
+    let mut rows = statement.query([id])?;
+    let row = rows
+        .next()?
+        .ok_or_else(|| corrupt("the catalog lacks a version that it names"))?;
+    Ok(VersionLink {
+        collection: CollectionPath {
+            project: projects::path_of(row, "entity", "project")?,
+            name: row.get("name")?,
+        },
+        index: row.get("idx")?,
     })
 }
 
@@ -166,7 +94,7 @@ fn one(
     condition: &str,
     parameters: impl rusqlite::Params,
 ) -> Outcome<Option<StoredVersion>> {
-    let sql = format!("SELECT {VERSION} FROM version WHERE {condition}");
+    let sql = format!("SELECT {VERSION} WHERE {condition}");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(parameters)?;
     rows.next()?
@@ -179,12 +107,12 @@ pub(crate) fn by_index(
     path: &CollectionPath,
     index: u64,
 ) -> Outcome<StoredVersion> {
-    let collection = require_collection(connection, path)?;
+    let collection = collections::require(connection, path)?;
     let index = i64::try_from(index).unwrap_or(-1);
     let found = one(
         connection,
         path,
-        "collection = ?1 AND idx = ?2",
+        "v.collection = ?1 AND v.idx = ?2",
         params![collection, index],
     )?;
     Ok(found
@@ -200,14 +128,14 @@ pub(crate) fn by_ref(
         VersionRef::Index(index) => return by_index(connection, path, *index),
         VersionRef::Alias(alias) => alias,
     };
-    let collection = require_collection(connection, path)?;
-    let condition = "id = (SELECT version FROM alias WHERE collection = ?1 AND name = ?2)";
+    let collection = collections::require(connection, path)?;
+    let condition = "v.id = (SELECT version FROM alias WHERE collection = ?1 AND name = ?2)";
     let mut found = one(connection, path, condition, params![collection, alias])?;
     if found.is_none() && alias == "latest" {
         found = one(
             connection,
             path,
-            "collection = ?1 ORDER BY idx DESC LIMIT 1",
+            "v.collection = ?1 ORDER BY v.idx DESC LIMIT 1",
             params![collection],
         )?;
     }
@@ -222,10 +150,9 @@ pub(crate) fn versions(
     from: i64,
     limit: usize,
 ) -> Outcome<Vec<ArtifactVersion>> {
-    let collection = require_collection(connection, path)?;
-    let sql = format!(
-        "SELECT {VERSION} FROM version WHERE collection = ?1 AND idx >= ?2 ORDER BY idx LIMIT ?3"
-    );
+    let collection = collections::require(connection, path)?;
+    let sql =
+        format!("SELECT {VERSION} WHERE v.collection = ?1 AND v.idx >= ?2 ORDER BY v.idx LIMIT ?3");
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![collection, from, limit])?;
     let mut out = Vec::new();
@@ -239,47 +166,29 @@ pub(crate) fn versions(
 /// index.
 ///
 /// # Errors
-/// `AlreadyExists` if another version has the index.
+/// `AlreadyExists` if another version has the index, `InvalidInput` for a portfolio.
 pub(crate) fn place(
     connection: &Connection,
     path: &CollectionPath,
     draft: &ArtifactDraft,
-) -> Outcome<(i64, Option<StoredVersion>, i64)> {
-    let collection = require_collection(connection, path)?;
+) -> Outcome<(Room, Option<StoredVersion>, i64)> {
+    let room = collections::room(connection, path)?;
+    if room.portfolio {
+        let message = format!("artifact {path} is a portfolio, which holds links alone");
+        return Err(Error::invalid(message).into());
+    }
     let same = match &draft.source_key {
         Some(key) => one(
             connection,
             path,
-            "collection = ?1 AND source_key = ?2",
-            params![collection, key],
+            "v.collection = ?1 AND v.source_key = ?2",
+            params![room.id, key],
         )?,
         None => None,
     };
-    let wanted = match (draft.index, &same) {
-        (Some(index), _) => {
-            let index = i64::try_from(index);
-            index.map_err(|_| {
-                Error::invalid(format!("the index of a version of {path} is too large"))
-            })?
-        }
-        (None, Some(same)) => same.version.index.cast_signed(),
-        (None, None) => {
-            let sql = "SELECT coalesce(max(idx) + 1, 0) FROM version WHERE collection = ?1";
-            connection
-                .prepare_cached(sql)?
-                .query_row([collection], |r| r.get(0))?
-        }
-    };
-    let sql = "SELECT id FROM version WHERE collection = ?1 AND idx = ?2";
-    let holder: Option<i64> = connection
-        .prepare_cached(sql)?
-        .query_row(params![collection, wanted], |r| r.get(0))
-        .optional()?;
-    if holder.is_some() && holder != same.as_ref().map(|s| s.id) {
-        let message = format!("version v{wanted} of artifact {path} exists already");
-        return Err(Error::new(ErrorKind::AlreadyExists, message).into());
-    }
-    Ok((collection, same, wanted))
+    let wanted = draft.index.or(same.as_ref().map(|s| s.version.index));
+    let index = room.place(connection, path, wanted, same.as_ref().map(|s| s.id))?;
+    Ok((room, same, index))
 }
 
 /// Makes a draft and its manifest a version.
@@ -289,21 +198,22 @@ pub(crate) fn put_version(
     draft: &ArtifactDraft,
     manifest: i64,
 ) -> Outcome<ArtifactVersion> {
-    let (collection, same, index) = place(connection, path, draft)?;
+    let (room, same, index) = place(connection, path, draft)?;
     let summary = summary(connection, manifest)?;
     let created = draft.created_at.unwrap_or_else(Timestamp::now);
     let mut statement = connection.prepare_cached(
         "INSERT INTO version (id, collection, idx, manifest, digest, size, entries, tags, description, metadata,
-             ttl_seconds, created_ms, created_ns, logged_by, source_key)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, jsonb(?10), ?11, ?12, ?13, ?14, ?15)
+             ttl_seconds, created_ms, created_ns, logged_by, source_key, extras)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, jsonb(?10), ?11, ?12, ?13, ?14, ?15, jsonb(?16))
          ON CONFLICT (id) DO UPDATE SET idx = excluded.idx, manifest = excluded.manifest, digest = excluded.digest,
              size = excluded.size, entries = excluded.entries, tags = excluded.tags,
              description = excluded.description, metadata = excluded.metadata, ttl_seconds = excluded.ttl_seconds,
-             created_ms = excluded.created_ms, created_ns = excluded.created_ns, logged_by = excluded.logged_by",
+             created_ms = excluded.created_ms, created_ns = excluded.created_ns, logged_by = excluded.logged_by,
+             extras = excluded.extras",
     )?;
     statement.execute(params![
         same.as_ref().map(|s| s.id),
-        collection,
+        room.id,
         index,
         manifest,
         summary.digest,
@@ -317,31 +227,103 @@ pub(crate) fn put_version(
         created.sub_nanos(),
         draft.logged_by.as_ref().map(ToString::to_string),
         draft.source_key,
+        object_column("the extras of a version", &draft.extras)?,
     ])?;
     let id = same
         .as_ref()
         .map_or_else(|| connection.last_insert_rowid(), |s| s.id);
+    room.take(connection, index)?;
     if let Some(same) = same {
+        connection
+            .prepare_cached("UPDATE version SET manifest = ?2 WHERE link_of = ?1")?
+            .execute([id, manifest])?;
         connection
             .prepare_cached("DELETE FROM manifest WHERE id = ?1")?
             .execute([same.manifest])?;
     }
-    set_aliases(connection, collection, id, &draft.aliases)?;
+    set_aliases(connection, room.id, id, &draft.aliases)?;
     Ok(by_index(connection, path, index.cast_unsigned())?.version)
+}
+
+/// Makes a version of a portfolio that stands for another one, or finds the one that does.
+pub(crate) fn link(
+    connection: &Connection,
+    path: &CollectionPath,
+    target: &VersionLink,
+    draft: LinkDraft,
+) -> Outcome<ArtifactVersion> {
+    let room = collections::room(connection, path)?;
+    if !room.portfolio {
+        let message = format!("link {target}: artifact {path} is no portfolio");
+        return Err(Error::invalid(message).into());
+    }
+    let target = by_index(connection, &target.collection, target.index)?;
+    let sql = "SELECT coalesce(link_of, id) FROM version WHERE id = ?1";
+    let target: i64 = connection
+        .prepare_cached(sql)?
+        .query_row([target.id], |r| r.get(0))?;
+    let find = || {
+        let key = params![room.id, target];
+        one(
+            connection,
+            path,
+            "v.collection = ?1 AND v.link_of = ?2",
+            key,
+        )
+    };
+    let mut aliases = Vec::new();
+    let id = match find()? {
+        Some(there) => {
+            aliases = there.version.aliases;
+            there.id
+        }
+        None => {
+            let index = room.place(connection, path, draft.index, None)?;
+            room.take(connection, index)?;
+            let created = draft.created_at.unwrap_or_else(Timestamp::now);
+            let mut statement = connection.prepare_cached(
+                "INSERT INTO version
+                     (collection, idx, manifest, digest, size, entries, tags, created_ms, created_ns, link_of)
+                 SELECT ?1, ?2, manifest, digest, size, entries, tags, ?3, ?4, id FROM version WHERE id = ?5",
+            )?;
+            let (ms, ns) = (created.as_millis(), created.sub_nanos());
+            statement.insert(params![room.id, index, ms, ns, target])?
+        }
+    };
+    aliases.extend(draft.aliases);
+    set_aliases(connection, room.id, id, &aliases)?;
+    let made = find()?.ok_or_else(|| corrupt("the catalog lacks a link that it was given"))?;
+    Ok(made.version)
+}
+
+/// Removes a version, the links to it, and its contents.
+pub(crate) fn delete_version(
+    connection: &Connection,
+    path: &CollectionPath,
+    index: u64,
+) -> Outcome<()> {
+    let stored = by_index(connection, path, index)?;
+    connection
+        .prepare_cached("DELETE FROM version WHERE id = ?1")?
+        .execute([stored.id])?;
+    drop_manifest(connection, stored.manifest)
 }
 
 /// Writes what is said of a version.
 pub(crate) fn update_version(connection: &Connection, stored: &StoredVersion) -> Outcome<()> {
     let version = &stored.version;
-    let collection = require_collection(connection, &version.collection)?;
+    let collection = collections::require(connection, &version.collection)?;
     let mut statement = connection.prepare_cached(
-        "UPDATE version SET tags = ?2, description = ?3, metadata = jsonb(?4) WHERE id = ?1",
+        "UPDATE version SET tags = ?2, description = ?3, metadata = jsonb(?4), ttl_seconds = ?5, extras = jsonb(?6)
+         WHERE id = ?1 AND link_of IS NULL",
     )?;
     statement.execute(params![
         stored.id,
         column("the tags of a version", &version.tags)?,
         version.description,
         object_column("the metadata of a version", &version.metadata)?,
+        version.ttl_seconds.map(u64::cast_signed),
+        object_column("the extras of a version", &version.extras)?,
     ])?;
     set_aliases(connection, collection, stored.id, &version.aliases)
 }
@@ -385,11 +367,13 @@ pub(crate) fn add_entry(
     path: &str,
     blob: Option<i64>,
     reference: Option<&str>,
+    extras: &JsonObject,
 ) -> Outcome<()> {
-    let sql = "INSERT INTO entry (manifest, path, blob, reference) VALUES (?1, ?2, ?3, ?4)";
+    let sql = "INSERT INTO entry (manifest, path, blob, reference, extras) VALUES (?1, ?2, ?3, ?4, jsonb(?5))";
+    let extras = object_column("the extras of an entry", extras)?;
     connection
         .prepare_cached(sql)?
-        .execute(params![manifest, path, blob, reference])?;
+        .execute(params![manifest, path, blob, reference, extras])?;
     Ok(())
 }
 
@@ -404,7 +388,7 @@ pub(super) fn summary(connection: &Connection, manifest: i64) -> Outcome<Summary
     let mut hasher = ManifestHasher::new();
     let (mut size, mut entries) = (0u64, 0);
     let sql = format!(
-        "SELECT path, reference, blob, {} FROM entry LEFT JOIN blob ON blob.id = entry.blob
+        "SELECT path, reference, blob, json(extras) AS extras, {} FROM entry LEFT JOIN blob ON blob.id = entry.blob
          WHERE manifest = ?1 ORDER BY path",
         blobs::COLUMNS
     );
@@ -429,7 +413,7 @@ fn entry_of(row: &Row<'_>) -> Outcome<ManifestEntry> {
         path: row.get("path")?,
         digests: blob.map(|_| blobs::digests_of(row)).transpose()?,
         reference: row.get("reference")?,
-        extras: Default::default(),
+        extras: from_column(row, "extras")?,
     })
 }
 
@@ -441,7 +425,7 @@ pub(crate) fn entries(
     limit: usize,
 ) -> Outcome<Vec<ManifestEntry>> {
     let sql = format!(
-        "SELECT path, reference, blob, {} FROM entry LEFT JOIN blob ON blob.id = entry.blob
+        "SELECT path, reference, blob, json(extras) AS extras, {} FROM entry LEFT JOIN blob ON blob.id = entry.blob
          WHERE manifest = ?1 AND path > ?2 ORDER BY path LIMIT ?3",
         blobs::COLUMNS
     );

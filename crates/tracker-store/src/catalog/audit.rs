@@ -1,7 +1,7 @@
 //! What a check of the whole store asks the catalog.
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tracker_model::{ArtifactVersion, CollectionPath, HistoryStream, RunId, RunPath};
+use tracker_model::{ArtifactVersion, CollectionPath, HistoryStream, RunId, RunPath, Timestamp};
 
 use super::{Outcome, artifacts, projects, runs, segments, sweep};
 use crate::{
@@ -136,12 +136,12 @@ pub(crate) fn blobs(
     let sql = format!(
         "SELECT id, inline, {},
              EXISTS (SELECT 1 FROM file WHERE file.blob = blob.id)
-             OR EXISTS (SELECT 1 FROM entry WHERE entry.blob = blob.id) AS used
+             OR EXISTS (SELECT 1 FROM entry WHERE entry.blob = blob.id) OR coalesce(held_ms, 0) > ?3 AS used
          FROM blob WHERE id > ?1 ORDER BY id LIMIT ?2",
         super::blobs::COLUMNS
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![after, limit])?;
+    let mut rows = statement.query(params![after, limit, Timestamp::now().as_millis()])?;
     let mut out = Vec::new();
     while let Some(row) = rows.next()? {
         out.push(AuditedBlob {
@@ -204,12 +204,13 @@ pub(crate) fn count_runs(connection: &Connection) -> Outcome<u64> {
     )
 }
 
-/// Whether a file or an artifact has the contents.
+/// Whether a file or an artifact has the contents, or they stay for one that is to come.
 pub(crate) fn is_used(connection: &Connection, blob: i64) -> Outcome<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM file WHERE blob = ?1) OR EXISTS (SELECT 1 FROM entry WHERE blob = ?1)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM file WHERE blob = ?1) OR EXISTS (SELECT 1 FROM entry WHERE blob = ?1)
+                   OR EXISTS (SELECT 1 FROM blob WHERE id = ?1 AND held_ms > ?2)";
     Ok(connection
         .prepare_cached(sql)?
-        .query_row([blob], |r| r.get(0))?)
+        .query_row([blob, Timestamp::now().as_millis()], |r| r.get(0))?)
 }
 
 /// One file or artifact that has the contents, as text.

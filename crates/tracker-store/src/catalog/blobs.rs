@@ -1,4 +1,4 @@
-use std::fs;
+use std::{fs, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tracker_model::{Digests, Error, ErrorKind, Timestamp};
@@ -127,6 +127,16 @@ pub(crate) fn ensure(
         statement.execute(params![id, data])?;
     }
     Ok(id)
+}
+
+/// Keeps contents for so long at least, whether or not something refers to them.
+pub(crate) fn hold(connection: &Connection, id: i64, time: Duration) -> Outcome<()> {
+    let millis = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let until = Timestamp::now().as_millis().saturating_add(millis);
+    connection
+        .prepare_cached("UPDATE blob SET held_ms = ?2 WHERE id = ?1")?
+        .execute([id, until])?;
+    Ok(())
 }
 
 /// What is needed to read contents.

@@ -9,10 +9,11 @@ use crate::{Durability, error::Doing};
 const APPLICATION_ID: i32 = 0x5472_6b57;
 
 /// The steps from an empty database to the present one; the version is the number of steps taken.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("0001.sql"),
     include_str!("0002.sql"),
     include_str!("0003.sql"),
+    include_str!("0004.sql"),
 ];
 
 /// How long a process waits for another one that writes.

@@ -41,7 +41,8 @@ pub(crate) fn is_old(path: &Path, age: Duration) -> io::Result<Option<u64>> {
     Ok(old.then_some(metadata.len()))
 }
 
-/// The next contents after a line that nothing refers to, made before the cutoff.
+/// The next contents after a line that nothing refers to and nobody has put by themselves of late,
+/// made before the cutoff.
 pub(crate) fn loose_blobs(
     connection: &Connection,
     after: i64,
@@ -49,7 +50,7 @@ pub(crate) fn loose_blobs(
     limit: usize,
 ) -> Outcome<Vec<LooseBlob>> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, hash, size, inline FROM blob WHERE id > ?1 AND created_ms <= ?2
+        "SELECT id, hash, size, inline FROM blob WHERE id > ?1 AND created_ms <= ?2 AND coalesce(held_ms, 0) <= ?4
              AND NOT EXISTS (SELECT 1 FROM file WHERE file.blob = blob.id)
              AND NOT EXISTS (SELECT 1 FROM entry WHERE entry.blob = blob.id)
          ORDER BY id LIMIT ?3",
@@ -62,7 +63,10 @@ pub(crate) fn loose_blobs(
             inline: r.get(3)?,
         })
     };
-    let rows = statement.query_map(params![after, cutoff, limit], read)?;
+    let rows = statement.query_map(
+        params![after, cutoff, limit, Timestamp::now().as_millis()],
+        read,
+    )?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

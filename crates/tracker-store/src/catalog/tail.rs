@@ -66,13 +66,7 @@ pub(crate) fn append(
     batches: Vec<PointBatch>,
 ) -> Outcome<Appended> {
     let run = runs::require(connection, path)?;
-    let mut state = match state(connection, run, stream)? {
-        Some(state) => state,
-        None => State {
-            next_row: next_sealed_row(connection, run, stream)?,
-            points: 0,
-        },
-    };
+    let mut state = state_now(connection, run, stream)?;
     if at > state.next_row {
         let message = format!(
             "append to the history of run {path}: row {at} leaves a gap, the next row is {}",
@@ -111,14 +105,7 @@ pub(crate) fn append(
         }
     }
     if !new.is_empty() {
-        let sql = "INSERT INTO tail (run, stream, points, data) VALUES (?1, ?2, ?3, ?4)";
-        let data = encode_tail(new)?;
-        connection.prepare_cached(sql)?.execute(params![
-            run,
-            stream_number(stream),
-            points,
-            data
-        ])?;
+        insert(connection, run, stream, points, new)?;
         state = State {
             next_row: next,
             points: state.points + points,
@@ -131,11 +118,35 @@ pub(crate) fn append(
     })
 }
 
+/// Adds a line with so many points.
+fn insert(
+    connection: &Connection,
+    run: i64,
+    stream: HistoryStream,
+    points: u64,
+    batches: Vec<PointBatch>,
+) -> Outcome<()> {
+    let sql = "INSERT INTO tail (run, stream, points, data) VALUES (?1, ?2, ?3, ?4)";
+    let data = encode_tail(batches)?;
+    connection
+        .prepare_cached(sql)?
+        .execute(params![run, stream_number(stream), points, data])?;
+    Ok(())
+}
+
 /// The number that the next appended row may have.
 pub(crate) fn next_row(connection: &Connection, run: i64, stream: HistoryStream) -> Outcome<u64> {
+    Ok(state_now(connection, run, stream)?.next_row)
+}
+
+/// What is noted of the tail, or found out where nothing was appended yet.
+fn state_now(connection: &Connection, run: i64, stream: HistoryStream) -> Outcome<State> {
     match state(connection, run, stream)? {
-        Some(state) => Ok(state.next_row),
-        None => next_sealed_row(connection, run, stream),
+        Some(state) => Ok(state),
+        None => Ok(State {
+            next_row: next_sealed_row(connection, run, stream)?,
+            points: 0,
+        }),
     }
 }
 
@@ -207,6 +218,34 @@ pub(crate) fn cut(
         set_state(connection, run, stream, &state)?;
     }
     Ok(())
+}
+
+/// Forgets the points of all rows from this one on, and where rows went on before.
+pub(crate) fn truncate(
+    connection: &Connection,
+    run: i64,
+    stream: HistoryStream,
+    from_row: u64,
+) -> Outcome<()> {
+    let chunks = read(connection, run, stream)?;
+    let batches = chunks.into_iter().flat_map(|chunk| chunk.batches);
+    let left: Vec<PointBatch> = batches
+        .map(|batch| batch.before_row(from_row))
+        .filter(|batch| !batch.is_empty())
+        .collect();
+    connection
+        .prepare_cached("DELETE FROM tail WHERE run = ?1 AND stream = ?2")?
+        .execute(params![run, stream_number(stream)])?;
+    let rows = left.iter().filter_map(|b| b.rows.as_ref()?.last());
+    let next = rows.max().map_or(0, |last| last + 1);
+    let state = State {
+        next_row: next.max(next_sealed_row(connection, run, stream)?),
+        points: left.iter().map(|b| b.len() as u64).sum(),
+    };
+    if !left.is_empty() {
+        insert(connection, run, stream, state.points, left)?;
+    }
+    set_state(connection, run, stream, &state)
 }
 
 /// Takes account of rows that a writer has committed.

@@ -7,8 +7,8 @@ use futures::stream::BoxStream;
 use rusqlite::Connection;
 use tracker_model::{
     ArtifactContents, ArtifactDraft, ArtifactStore, ArtifactVersion, ArtifactWriter, ByteStream,
-    Collection, CollectionPatch, CollectionPath, CollectionStore, Error, ErrorKind, LinkDraft,
-    ManifestEntry, ProjectPath, Result, VersionLink, VersionPatch, VersionRef,
+    CollectionPath, Error, ErrorKind, LinkDraft, ManifestEntry, Result, VersionLink, VersionPatch,
+    VersionRef,
 };
 
 use super::{EmbeddedStore, pages::paginate};
@@ -18,57 +18,6 @@ use crate::{
 };
 
 const PAGE: usize = 500;
-
-#[async_trait]
-impl CollectionStore for EmbeddedStore {
-    fn collections(&self, project: &ProjectPath) -> BoxStream<'static, Result<Collection>> {
-        let (store, project) = (self.clone(), project.clone());
-        paginate(move |after: Option<String>| {
-            let (store, project) = (store.clone(), project.clone());
-            async move {
-                let after = after.unwrap_or_default();
-                let list = move |c: &_| artifacts::collections(c, &project, &after, PAGE);
-                let page = store.catalog().read("list artifacts", list).await?;
-                let last = page.last().map(|c| c.path.name.clone());
-                Ok((page, last))
-            }
-        })
-    }
-
-    async fn collection(&self, path: &CollectionPath) -> Result<Collection> {
-        let key = path.clone();
-        let read = move |c: &_| artifacts::find_collection(c, &key);
-        let found = self.catalog().look_up("read an artifact", read).await?;
-        found
-            .map(|(_, collection)| collection)
-            .ok_or_else(|| Error::not_found(format_args!("artifact {path}")))
-    }
-
-    async fn upsert_collection(
-        &self,
-        path: &CollectionPath,
-        patch: CollectionPatch,
-    ) -> Result<Collection> {
-        // Made by hand, a path may hold any name.
-        let path = CollectionPath::new(path.project.clone(), path.name.clone())?;
-        let change = move |c: &Connection| {
-            let (id, collection) = match artifacts::find_collection(c, &path)? {
-                Some((id, mut collection)) => {
-                    patch.apply(&mut collection)?;
-                    (Some(id), collection)
-                }
-                None => (None, patch.create(path)),
-            };
-            artifacts::put_collection(c, id, &collection)?;
-            Ok(collection)
-        };
-        self.catalog().write("write an artifact", change).await
-    }
-
-    async fn delete_collection(&self, path: &CollectionPath) -> Result<()> {
-        Err(super::pending::later(path))
-    }
-}
 
 #[async_trait]
 impl ArtifactStore for EmbeddedStore {
@@ -132,14 +81,18 @@ impl ArtifactStore for EmbeddedStore {
     async fn link_version(
         &self,
         path: &CollectionPath,
-        _target: &VersionLink,
-        _draft: LinkDraft,
+        target: &VersionLink,
+        draft: LinkDraft,
     ) -> Result<ArtifactVersion> {
-        Err(super::pending::later(path))
+        let (path, target) = (path.clone(), target.clone());
+        let link = move |c: &_| artifacts::link(c, &path, &target, draft);
+        self.catalog().write("link a version", link).await
     }
 
-    async fn delete_version(&self, path: &CollectionPath, _index: u64) -> Result<()> {
-        Err(super::pending::later(path))
+    async fn delete_version(&self, path: &CollectionPath, index: u64) -> Result<()> {
+        let path = path.clone();
+        let delete = move |c: &_| artifacts::delete_version(c, &path, index);
+        self.catalog().write("delete a version", delete).await
     }
 }
 

@@ -1,5 +1,6 @@
 mod scan;
 mod seal;
+mod truncate;
 mod writer;
 
 pub(super) use writer::remove_files;
@@ -43,8 +44,8 @@ impl HistoryStore for EmbeddedStore {
         self.catalog().look_up("read a history", read).await
     }
 
-    async fn truncate(&self, run: &RunPath, _stream: HistoryStream, _from: u64) -> Result<()> {
-        Err(super::pending::later(run))
+    async fn truncate(&self, run: &RunPath, stream: HistoryStream, from_row: u64) -> Result<()> {
+        truncate::truncate(self, run, stream, from_row).await
     }
 
     async fn history_writer(

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use tracker_model::{
     ArtifactDraft, ArtifactVersion, ArtifactWriter, CollectionPath, Content, Digests, EntryDraft,
-    Error, ManifestEntry, Result, check_file_name,
+    Error, JsonObject, ManifestEntry, Result, check_file_name,
 };
 
 use crate::{
@@ -33,6 +33,7 @@ pub(super) struct StoreArtifactWriter {
 
 struct Pending {
     path: String,
+    extras: JsonObject,
     what: What,
 }
 
@@ -106,13 +107,13 @@ impl StoreArtifactWriter {
 }
 
 fn add_all(c: &Connection, storage: &Storage, manifest: i64, waiting: Vec<Pending>) -> Outcome<()> {
-    for Pending { path, what } in waiting {
+    for Pending { path, extras, what } in waiting {
         let (blob, reference) = match what {
             What::New(incoming) => (Some(blobs::ensure(c, storage, *incoming)?), None),
             What::Stored(digests) => (Some(blobs::require(c, storage, &digests)?), None),
             What::Reference(url) => (None, Some(url)),
         };
-        artifacts::add_entry(c, manifest, &path, blob, reference.as_deref())?;
+        artifacts::add_entry(c, manifest, &path, blob, reference.as_deref(), &extras)?;
     }
     Ok(())
 }
@@ -138,7 +139,7 @@ impl ArtifactWriter for StoreArtifactWriter {
             path: path.clone(),
             digests: None,
             reference: None,
-            extras,
+            extras: extras.clone(),
         };
         let what = match content {
             Content::Bytes(body) => {
@@ -164,7 +165,7 @@ impl ArtifactWriter for StoreArtifactWriter {
         // Contents in a file are named in the catalog soon, so that no sweep takes them.
         let urgent =
             matches!(&what, What::New(incoming) if !matches!(incoming.body, BlobBody::Inline(_)));
-        self.waiting.push(Pending { path, what });
+        self.waiting.push(Pending { path, extras, what });
         self.paths.insert(hash);
         if self.waiting.len() >= GROUP || self.waiting_bytes >= GROUP_BYTES || urgent {
             self.flush().await?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use rusqlite::Connection;
-use tracker_model::{HistoryStream, Result, RunPath};
+use tracker_model::{HistoryStream, PointBatch, Result, RunPath};
 
 use super::writer::{publish, remove_files, require_id};
 use crate::{
@@ -195,8 +195,33 @@ fn first_to_merge(view: &View) -> Option<usize> {
     Some(first)
 }
 
-/// Writes what is seen of the segments from `first` on as one segment, some series at a time.
+/// Writes what is seen of the segments from `first` on as one segment.
 fn merge(inner: &Arc<Inner>, view: &View, first: usize) -> Result<Option<Sealed>> {
+    let mut encoder = Encoder::merging(Arc::clone(inner), view.below(first));
+    copy(inner, view, first, &mut encoder, |batch| batch)?;
+    let mut sealed = encoder.seal()?;
+    for part in sealed.iter_mut().flat_map(|s| &mut s.parts) {
+        // Nothing has changed but the place of the points.
+        if let Some(s) = view.series.get(part.key())
+            && (part.info.digest.is_none() || s.info.digest.is_some())
+        {
+            part.info = s.info.clone();
+            part.long_last = s.long_last;
+            part.course = s.course;
+        }
+    }
+    Ok(sealed)
+}
+
+/// Writes what is seen of the segments from `first` on, and kept of each batch, some series at a
+/// time.
+pub(super) fn copy(
+    inner: &Inner,
+    view: &View,
+    first: usize,
+    encoder: &mut Encoder,
+    keep: impl Fn(PointBatch) -> PointBatch,
+) -> Result<()> {
     let budget = (inner.options.history_buffer_bytes / 4).max(256 << 10);
     let (bytes, points) = view
         .segments
@@ -204,7 +229,6 @@ fn merge(inner: &Arc<Inner>, view: &View, first: usize) -> Result<Option<Sealed>
         .fold((0, 0), |(b, p), s| (b + s.bytes, p + s.points));
     // Texts take in memory about what they take in the file, compressed some times.
     let per_point = (4 * bytes / points.max(1)).max(64);
-    let mut encoder = Encoder::merging(Arc::clone(inner), view.below(first));
     let mut keys = BTreeSet::new();
     let mut weight = 0;
     let mut series = view.series.iter().peekable();
@@ -227,16 +251,18 @@ fn merge(inner: &Arc<Inner>, view: &View, first: usize) -> Result<Option<Sealed>
             let mut buffered = 0;
             let mut next: std::collections::HashMap<_, u64> = std::collections::HashMap::new();
             for batch in plan.open(&inner.storage)? {
-                let batch = batch?;
+                let batch = keep(batch?);
+                if batch.is_empty() {
+                    continue;
+                }
                 let at = next
                     .entry(batch.key.clone())
                     .or_insert_with(|| view.begin(&batch.key, first));
                 buffered += batch.weight();
-                buffer
-                    .entry(batch.key.clone())
-                    .or_default()
-                    .push((*at, batch.clone()));
-                *at += batch.len() as u64;
+                let points = batch.len() as u64;
+                let series = buffer.entry(batch.key.clone()).or_default();
+                series.push((*at, batch));
+                *at += points;
                 if keys.len() == 1 && buffered >= budget {
                     encoder.write(std::mem::take(&mut buffer))?;
                     buffered = 0;
@@ -247,16 +273,5 @@ fn merge(inner: &Arc<Inner>, view: &View, first: usize) -> Result<Option<Sealed>
             weight = 0;
         }
     }
-    let mut sealed = encoder.seal()?;
-    for part in sealed.iter_mut().flat_map(|s| &mut s.parts) {
-        // Nothing has changed but the place of the points.
-        if let Some(s) = view.series.get(part.key())
-            && (part.info.digest.is_none() || s.info.digest.is_some())
-        {
-            part.info = s.info.clone();
-            part.long_last = s.long_last;
-            part.course = s.course;
-        }
-    }
-    Ok(sealed)
+    Ok(())
 }
