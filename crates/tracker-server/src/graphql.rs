@@ -1,0 +1,165 @@
+//! `POST /graphql`.
+//!
+//! The schema is W&B's as far as its SDK asks for it, in its words: a *model* is a project, a
+//! *bucket* a run, and the *name* of a run its id.
+
+mod known;
+mod page;
+mod project;
+mod reads;
+mod run;
+mod scalars;
+mod session;
+mod writes;
+
+use std::sync::Arc;
+
+use async_graphql::{
+    EmptySubscription, ErrorExtensionValues, MergedObject, ServerError, ValidationMode,
+};
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use tracker_model::{EntityName, ErrorKind};
+
+use crate::{
+    accounts::Viewer,
+    app::App,
+    error::HttpResult,
+    http::{Shared, graphql_error, json_text, read_body},
+};
+
+/// The project of runs that name none.
+pub(crate) const UNCATEGORIZED: &str = "uncategorized";
+
+/// What can be asked.
+#[derive(Debug, Default, MergedObject)]
+#[graphql(name = "Query")]
+pub(crate) struct Query(session::SessionQuery, project::ProjectQuery);
+
+/// What can be changed.
+#[derive(Debug, Default, MergedObject)]
+#[graphql(name = "Mutation")]
+pub(crate) struct Mutation(session::SessionMutation, writes::RunMutation);
+
+pub(crate) type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+
+/// What resolvers need of a request.
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) app: Arc<App>,
+    pub(crate) viewer: Arc<Viewer>,
+    /// What URLs begin with.
+    pub(crate) base: String,
+}
+
+impl Asked {
+    /// What the request of a resolver needs.
+    pub(crate) fn of<'a>(ctx: &'a async_graphql::Context<'_>) -> GraphResult<&'a Self> {
+        ctx.data::<Self>()
+    }
+
+    /// The entity named, or the viewer's own.
+    pub(crate) fn entity(&self, name: Option<&str>) -> tracker_model::Result<EntityName> {
+        match name {
+            None | Some("") => Ok(self.viewer.user.name.clone()),
+            Some(name) => name.parse(),
+        }
+    }
+}
+
+pub(crate) type GraphResult<T> = async_graphql::Result<T>;
+
+/// The error as a client of GraphQL sees it.
+pub(crate) fn told(error: tracker_model::Error) -> async_graphql::Error {
+    let mut message = error.message().to_owned();
+    if let Some(hint) = error.hint() {
+        message = format!("{message} ({hint})");
+    }
+    let mut extensions = ErrorExtensionValues::default();
+    extensions.set("code", format!("{:?}", error.kind()));
+    // Only these may be tried again; the client learns it from the status.
+    match error.kind() {
+        ErrorKind::Unavailable => extensions.set("status", 503),
+        ErrorKind::StorageFull => extensions.set("status", 507),
+        ErrorKind::RateLimited => extensions.set("status", 429),
+        ErrorKind::Unexpected | ErrorKind::Corrupt => {
+            tracing::error!(%error, "a query failed");
+        }
+        _ => {}
+    }
+    let mut told = async_graphql::Error::new(message);
+    told.extensions = Some(extensions);
+    told
+}
+
+/// `None` for what does not exist.
+pub(crate) fn found<T>(result: tracker_model::Result<T>) -> GraphResult<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(told(e)),
+    }
+}
+
+pub(crate) fn schema(options: &crate::Options) -> Schema {
+    Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+        // Clients of other ages send inputs that this schema has not: those are passed over.
+        // Fields that it has not are refused by `known`.
+        .validation_mode(ValidationMode::Fast)
+        .limit_depth(options.max_depth)
+        .limit_complexity(options.max_complexity)
+        .limit_recursive_depth(options.max_depth.saturating_mul(2))
+        .limit_directives(20)
+        .disable_suggestions()
+        .extension(known::KnownFields)
+        .finish()
+}
+
+pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> HttpResult<Response> {
+    let app = &shared.app;
+    let viewer = app.viewer(request.headers()).await?;
+    let base = app.base_url(request.headers(), request.uri());
+    let (bytes, _room) = read_body(app, request).await?;
+    let asked: async_graphql::Request = match serde_json::from_slice(&bytes) {
+        Ok(asked) => asked,
+        Err(e) => {
+            let message = format!("the body is not a GraphQL request: {e}");
+            return Ok(graphql_error(StatusCode::BAD_REQUEST, &message));
+        }
+    };
+    drop(bytes);
+    if asked.query.len() > 256 << 10 {
+        let message = "the query has more than 256 KiB";
+        return Ok(graphql_error(StatusCode::BAD_REQUEST, message));
+    }
+    let data = Asked {
+        app: app.clone(),
+        viewer,
+        base,
+    };
+    let answer = shared.schema.execute(asked.data(data)).await;
+    let status = status_of(&answer.errors);
+    match serde_json::to_string(&answer) {
+        Ok(text) => Ok(json_text(status, text)),
+        Err(e) => {
+            tracing::error!(error = %e, "an answer cannot be written");
+            let message = "the answer cannot be written";
+            Ok(graphql_error(StatusCode::INTERNAL_SERVER_ERROR, message).into_response())
+        }
+    }
+}
+
+fn status_of(errors: &[ServerError]) -> StatusCode {
+    let status = errors.iter().find_map(|error| {
+        match error.extensions.as_ref()?.get("status")? {
+            async_graphql::Value::Number(status) => u16::try_from(status.as_u64()?).ok(),
+            _ => None,
+        }
+    });
+    status
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::OK)
+}

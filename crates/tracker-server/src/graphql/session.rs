@@ -1,0 +1,496 @@
+//! Who asks, and what the server is.
+
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use tracker_model::{EntityName, Error, ErrorKind};
+
+use super::{
+    Asked, GraphResult, found,
+    page::connection,
+    project::{ProjectConnection, projects_of},
+    scalars::{DateTime, Json},
+    told,
+};
+use crate::{
+    accounts::{ApiKey, Role, Team, User},
+    ids,
+};
+
+connection!(UserConnection, UserEdge, UserNode);
+connection!(ApiKeyConnection, ApiKeyEdge, ApiKeyNode);
+connection!(TeamConnection, TeamEdge, EntityNode);
+connection!(OrganizationConnection, OrganizationEdge, Organization);
+
+/// Somebody who may use the server.
+#[derive(Debug, Clone)]
+pub(crate) enum UserNode {
+    /// With an account here.
+    Account(User),
+    /// Named by a run, with or without an account.
+    Named(String),
+}
+
+#[Object(name = "User")]
+impl UserNode {
+    async fn id(&self) -> ID {
+        ID(ids::encode("User", &[self.text()]))
+    }
+
+    async fn name(&self) -> &str {
+        self.text()
+    }
+
+    async fn username(&self) -> &str {
+        self.text()
+    }
+
+    async fn email(&self) -> Option<&str> {
+        match self {
+            Self::Account(user) => user.email.as_deref(),
+            Self::Named(_) => None,
+        }
+    }
+
+    async fn admin(&self) -> bool {
+        matches!(self, Self::Account(user) if user.admin)
+    }
+
+    /// JSON text.
+    async fn flags(&self) -> &str {
+        r#"{"code_saving_enabled":true}"#
+    }
+
+    /// The entity that the user logs to unless told otherwise.
+    async fn entity(&self) -> &str {
+        self.text()
+    }
+
+    async fn deleted_at(&self) -> Option<DateTime> {
+        None
+    }
+
+    async fn photo_url(&self) -> Option<String> {
+        None
+    }
+
+    async fn account_type(&self) -> Option<String> {
+        None
+    }
+
+    async fn api_keys(&self, ctx: &Context<'_>) -> GraphResult<ApiKeyConnection> {
+        let asked = Asked::of(ctx)?;
+        let mut keys = Vec::new();
+        if let Self::Account(user) = self
+            && (user.name == asked.viewer.user.name || asked.viewer.user.admin)
+        {
+            let known = asked.app.accounts.keys(&user.name).await.map_err(told)?;
+            keys.extend(known.into_iter().map(|key| ApiKeyNode { key, name: None }));
+        }
+        Ok(ApiKeyConnection::all(keys))
+    }
+
+    async fn teams(&self, ctx: &Context<'_>) -> GraphResult<TeamConnection> {
+        let asked = Asked::of(ctx)?;
+        let Self::Account(user) = self else {
+            return Ok(TeamConnection::all(Vec::new()));
+        };
+        let teams = asked.app.accounts.teams().await.map_err(told)?;
+        let mut nodes: Vec<_> = teams
+            .into_iter()
+            .filter(|team| team.members.contains_key(&user.name))
+            .filter(|team| asked.viewer.may_read(&team.name))
+            .map(|team| EntityNode(team.name))
+            .collect();
+        // The SDK takes these for all entities that the user may log to.
+        nodes.push(EntityNode(user.name.clone()));
+        nodes.dedup_by(|a, b| a.0 == b.0);
+        Ok(TeamConnection::all(nodes))
+    }
+
+    async fn organizations(&self) -> Vec<Organization> {
+        Vec::new()
+    }
+
+    async fn projects(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<String>,
+        first: Option<i64>,
+    ) -> GraphResult<ProjectConnection> {
+        let asked = Asked::of(ctx)?;
+        let entity: EntityName = self.text().parse().map_err(told)?;
+        projects_of(asked, &entity, after.as_deref(), first).await
+    }
+}
+
+impl UserNode {
+    fn text(&self) -> &str {
+        match self {
+            Self::Account(user) => user.name.as_str(),
+            Self::Named(name) => name,
+        }
+    }
+}
+
+/// A key, as far as it is known: the key itself only where it was just made.
+#[derive(Debug)]
+pub(crate) struct ApiKeyNode {
+    key: ApiKey,
+    name: Option<String>,
+}
+
+#[Object(name = "ApiKey")]
+impl ApiKeyNode {
+    async fn id(&self) -> ID {
+        ID(ids::encode("ApiKey", &[&self.key.id]))
+    }
+
+    async fn name(&self) -> String {
+        let known = format!("{}…", self.key.hint);
+        self.name.clone().unwrap_or(known)
+    }
+
+    async fn description(&self) -> Option<&str> {
+        self.key.description.as_deref()
+    }
+}
+
+/// Who owns projects: a user or a team.
+#[derive(Debug, Clone)]
+pub(crate) struct EntityNode(pub(crate) EntityName);
+
+#[Object(name = "Entity")]
+impl EntityNode {
+    async fn id(&self) -> ID {
+        ID(ids::encode("Entity", &[self.0.as_str()]))
+    }
+
+    async fn name(&self) -> &str {
+        self.0.as_str()
+    }
+
+    async fn available(&self) -> bool {
+        false
+    }
+
+    async fn photo_url(&self) -> Option<String> {
+        None
+    }
+
+    async fn limits(&self) -> Json {
+        Json("{}".to_owned())
+    }
+
+    async fn read_only(&self, ctx: &Context<'_>) -> GraphResult<bool> {
+        Ok(!Asked::of(ctx)?.viewer.may_write(&self.0))
+    }
+
+    async fn read_only_admin(&self) -> bool {
+        false
+    }
+
+    async fn is_team(&self, ctx: &Context<'_>) -> GraphResult<bool> {
+        Ok(self.team(ctx).await?.is_some())
+    }
+
+    async fn entity_type(&self, ctx: &Context<'_>) -> GraphResult<&'static str> {
+        Ok(if self.team(ctx).await?.is_some() { "team" } else { "user" })
+    }
+
+    async fn private_only(&self) -> bool {
+        true
+    }
+
+    async fn storage_bytes(&self) -> i64 {
+        0
+    }
+
+    async fn code_saving_enabled(&self) -> bool {
+        true
+    }
+
+    async fn default_access(&self) -> &'static str {
+        "PRIVATE"
+    }
+
+    async fn is_paid(&self) -> bool {
+        false
+    }
+
+    async fn members(&self, ctx: &Context<'_>) -> GraphResult<Vec<Member>> {
+        let team = self.team(ctx).await?;
+        let members = team.map(|team| team.members).unwrap_or_default();
+        let node = |(name, role)| Member { name, role };
+        Ok(members.into_iter().map(node).collect())
+    }
+
+    async fn organization(&self) -> Option<Organization> {
+        None
+    }
+
+    async fn user(&self, ctx: &Context<'_>) -> GraphResult<Option<UserNode>> {
+        let user = Asked::of(ctx)?.app.accounts.user(&self.0).await.map_err(told)?;
+        Ok(user.map(UserNode::Account))
+    }
+
+    async fn projects(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<String>,
+        first: Option<i64>,
+    ) -> GraphResult<ProjectConnection> {
+        projects_of(Asked::of(ctx)?, &self.0, after.as_deref(), first).await
+    }
+}
+
+impl EntityNode {
+    async fn team(&self, ctx: &Context<'_>) -> GraphResult<Option<Team>> {
+        Asked::of(ctx)?.app.accounts.team(&self.0).await.map_err(told)
+    }
+}
+
+/// Somebody in a team.
+#[derive(Debug)]
+pub(crate) struct Member {
+    name: EntityName,
+    role: Role,
+}
+
+#[Object]
+impl Member {
+    async fn id(&self) -> ID {
+        ID(ids::encode("User", &[self.name.as_str()]))
+    }
+
+    async fn admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+
+    async fn role(&self) -> &'static str {
+        self.role.as_str()
+    }
+
+    async fn pending(&self) -> bool {
+        false
+    }
+
+    async fn email(&self) -> Option<String> {
+        None
+    }
+
+    async fn username(&self) -> &str {
+        self.name.as_str()
+    }
+
+    async fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    async fn photo_url(&self) -> Option<String> {
+        None
+    }
+
+    async fn account_type(&self) -> &'static str {
+        "MEMBER"
+    }
+
+    async fn api_key(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A company on the public cloud. There are none here.
+#[derive(Debug, Clone, SimpleObject)]
+pub(crate) struct Organization {
+    id: ID,
+    name: String,
+    org_entity: Option<EntityNode>,
+    core_weave_organization_id: Option<String>,
+    feature_flags: Vec<FeatureFlag>,
+}
+
+/// Something that is tried out with some companies.
+#[derive(Debug, Clone, SimpleObject)]
+pub(crate) struct FeatureFlag {
+    ramp_key: String,
+    is_enabled: bool,
+}
+
+/// What the server can do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServerInfo;
+
+/// Something that a client may use if it is there.
+#[derive(Debug, Clone, SimpleObject)]
+pub(crate) struct ServerFeature {
+    name: String,
+    is_enabled: bool,
+}
+
+/// The newest version of a server that users run themselves.
+#[derive(Debug, Clone, SimpleObject)]
+pub(crate) struct LocalVersionInfo {
+    out_of_date: bool,
+    latest_version_string: String,
+    version_on_this_instance_string: String,
+}
+
+/// What clients may rely on. What is not named here they do the simplest way.
+const FEATURES: [&str; 4] = [
+    "STRUCTURED_CONSOLE_LOGS",
+    "FILESTREAM_GZIP",
+    "TOTAL_COUNT_IN_FILE_CONNECTION",
+    "SWEEPS_QUERY_FILTERING",
+];
+
+#[Object]
+impl ServerInfo {
+    async fn features(&self) -> Vec<ServerFeature> {
+        let on = |name: &&str| ServerFeature {
+            name: (*name).to_owned(),
+            is_enabled: true,
+        };
+        FEATURES.iter().map(on).collect()
+    }
+
+    async fn cli_version_info(&self) -> Json {
+        Json::of(&json!({"max_cli_version": "99.0.0", "min_cli_version": "0.15.0"}))
+    }
+
+    async fn latest_local_version_info(&self) -> Option<LocalVersionInfo> {
+        None
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct SessionQuery;
+
+#[Object]
+impl SessionQuery {
+    async fn viewer(&self, ctx: &Context<'_>) -> GraphResult<Option<UserNode>> {
+        Ok(Some(UserNode::Account(Asked::of(ctx)?.viewer.user.clone())))
+    }
+
+    async fn server_info(&self) -> Option<ServerInfo> {
+        Some(ServerInfo)
+    }
+
+    async fn entity(&self, ctx: &Context<'_>, name: Option<String>) -> GraphResult<Option<EntityNode>> {
+        let asked = Asked::of(ctx)?;
+        let entity = asked.entity(name.as_deref()).map_err(told)?;
+        found(asked.viewer.read(&entity).map(|()| EntityNode(entity)))
+    }
+
+    async fn organization(&self, name: String) -> Option<Organization> {
+        let _ = name;
+        None
+    }
+
+    /// The users whose name or address begins with the text.
+    async fn users(&self, ctx: &Context<'_>, query: Option<String>) -> GraphResult<UserConnection> {
+        let asked = Asked::of(ctx)?;
+        let query = query.unwrap_or_default();
+        let users = asked.app.accounts.users().await.map_err(told)?;
+        let fits = |user: &User| {
+            user.name.as_str().starts_with(&query)
+                || user.email.as_ref().is_some_and(|email| email.starts_with(&query))
+        };
+        let nodes = users.into_iter().filter(fits).map(UserNode::Account);
+        Ok(UserConnection::all(nodes.collect()))
+    }
+}
+
+#[derive(Debug, InputObject)]
+pub(crate) struct GenerateApiKeyInput {
+    description: Option<String>,
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct GenerateApiKeyPayload {
+    api_key: Option<ApiKeyNode>,
+}
+
+#[derive(Debug, InputObject)]
+pub(crate) struct DeleteApiKeyInput {
+    id: String,
+}
+
+/// Whether it was done.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct Success {
+    pub(crate) success: bool,
+    pub(crate) client_mutation_id: Option<String>,
+}
+
+impl Success {
+    pub(crate) fn yes() -> Self {
+        Self {
+            success: true,
+            client_mutation_id: None,
+        }
+    }
+}
+
+#[derive(Debug, InputObject)]
+pub(crate) struct CreateTeamInput {
+    team_name: String,
+    team_admin_user_name: Option<String>,
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct CreateTeamPayload {
+    entity: Option<EntityNode>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct SessionMutation;
+
+#[Object]
+impl SessionMutation {
+    async fn generate_api_key(
+        &self,
+        ctx: &Context<'_>,
+        input: GenerateApiKeyInput,
+    ) -> GraphResult<GenerateApiKeyPayload> {
+        let asked = Asked::of(ctx)?;
+        let user = &asked.viewer.user.name;
+        let made = asked.app.accounts.generate_key(user, input.description);
+        let (known, key) = made.await.map_err(told)?;
+        Ok(GenerateApiKeyPayload {
+            api_key: Some(ApiKeyNode {
+                key: known,
+                name: Some(key.expose_secret().to_owned()),
+            }),
+        })
+    }
+
+    async fn delete_api_key(&self, ctx: &Context<'_>, input: DeleteApiKeyInput) -> GraphResult<Success> {
+        let asked = Asked::of(ctx)?;
+        let [id] = ids::decode("ApiKey", &input.id).map_err(told)?;
+        let user = &asked.viewer.user.name;
+        let success = asked.app.accounts.delete_key(user, &id).await.map_err(told)?;
+        Ok(Success {
+            success,
+            client_mutation_id: None,
+        })
+    }
+
+    async fn create_team(&self, ctx: &Context<'_>, input: CreateTeamInput) -> GraphResult<CreateTeamPayload> {
+        let asked = Asked::of(ctx)?;
+        let own = asked.viewer.user.name.clone();
+        let admin = match input.team_admin_user_name {
+            Some(name) => name.parse().map_err(told)?,
+            None => own.clone(),
+        };
+        if admin != own && !asked.viewer.user.admin {
+            let message = "only an admin makes teams for others";
+            return Err(told(Error::new(ErrorKind::PermissionDenied, message)));
+        }
+        let name: EntityName = input.team_name.parse().map_err(told)?;
+        let team = asked.app.accounts.add_team(name, &admin).await.map_err(told)?;
+        Ok(CreateTeamPayload {
+            entity: Some(EntityNode(team.name)),
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! The W&B wire protocol over any tracker: the `wandb` SDK logs to it and reads from it, unmodified.
+//!
+//! A [`Server`] stands on a [`tracker_model::Tracker`], which keeps the runs, and on a
+//! [`tracker_model::RecordStore`], which keeps accounts and other small things of the server's own.
+//! It does not know what either is made of.
+
+mod accounts;
+mod app;
+mod console;
+mod error;
+mod files;
+mod graphql;
+mod http;
+mod ids;
+mod lines;
+mod live;
+mod metrics;
+mod names;
+mod options;
+mod pages;
+mod server;
+mod signed;
+mod stream;
+mod wire;
+
+pub use accounts::{Accounts, ApiKey, LOCAL, MIN_KEY_LENGTH, Role, Team, User};
+pub use options::Options;
+pub use server::Server;

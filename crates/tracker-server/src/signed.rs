@@ -1,0 +1,133 @@
+//! URLs that say by themselves what they allow, as the SDK sends no key to the URLs that it is told
+//! to upload to and download from.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use tracker_model::RunPath;
+
+/// What a URL allows its bearer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub(crate) enum Grant {
+    /// To put this file into the run.
+    PutFile { run: RunPath, name: String },
+    /// To read this file of the run.
+    GetFile { run: RunPath, name: String },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Claim {
+    #[serde(flatten)]
+    grant: Grant,
+    /// Seconds since 1970.
+    until: u64,
+}
+
+/// Makes and checks such URLs. The key outlives restarts, as the URLs do.
+pub(crate) struct Signer {
+    key: [u8; 32],
+    lifetime: Duration,
+}
+
+/// What may stand unescaped in the last part of a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+impl Signer {
+    pub(crate) fn new(key: [u8; 32], lifetime: Duration) -> Self {
+        Self { key, lifetime }
+    }
+
+    /// The path of a URL that allows this, under `/storage/`. It ends with the name of the file, as
+    /// people and programs like to see it.
+    pub(crate) fn path(&self, grant: Grant) -> String {
+        let name = match &grant {
+            Grant::PutFile { name, .. } | Grant::GetFile { name, .. } => {
+                name.rsplit('/').next().unwrap_or_default().to_owned()
+            }
+        };
+        let until = now().saturating_add(self.lifetime.as_secs());
+        let claim = serde_json::to_vec(&Claim { grant, until }).unwrap_or_default();
+        let mac = self.mac(&claim);
+        format!(
+            "/storage/{}.{}/{}",
+            URL_SAFE_NO_PAD.encode(&claim),
+            URL_SAFE_NO_PAD.encode(mac.as_bytes()),
+            utf8_percent_encode(&name, SEGMENT)
+        )
+    }
+
+    /// What the token of a URL allows, if it is ours and still valid.
+    pub(crate) fn check(&self, token: &str) -> Option<Grant> {
+        let (claim, mac) = token.split_once('.')?;
+        let claim = URL_SAFE_NO_PAD.decode(claim).ok()?;
+        let mac: [u8; 32] = URL_SAFE_NO_PAD.decode(mac).ok()?.try_into().ok()?;
+        // Hashes compare in constant time.
+        if self.mac(&claim) != blake3::Hash::from_bytes(mac) {
+            return None;
+        }
+        let claim: Claim = serde_json::from_slice(&claim).ok()?;
+        (now() < claim.until).then_some(claim.grant)
+    }
+
+    fn mac(&self, claim: &[u8]) -> blake3::Hash {
+        blake3::keyed_hash(&self.key, claim)
+    }
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signer").finish_non_exhaustive()
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant() -> Grant {
+        Grant::PutFile {
+            run: "e/p/r".parse().unwrap(),
+            name: "media/a b?.png".to_owned(),
+        }
+    }
+
+    fn token(path: &str) -> &str {
+        path.split('/').nth(2).unwrap()
+    }
+
+    #[test]
+    fn what_was_signed_is_allowed() {
+        let signer = Signer::new([7; 32], Duration::from_secs(60));
+        let path = signer.path(grant());
+        assert!(path.ends_with("/a%20b%3F.png"), "{path}");
+        assert_eq!(signer.check(token(&path)), Some(grant()));
+    }
+
+    #[test]
+    fn nothing_else_is() {
+        let signer = Signer::new([7; 32], Duration::from_secs(60));
+        let path = signer.path(grant());
+        let token = token(&path);
+        assert_eq!(Signer::new([8; 32], Duration::from_secs(60)).check(token), None);
+        for i in 0..token.len() {
+            let mut forged = token.to_owned().into_bytes();
+            forged[i] = if forged[i] == b'A' { b'B' } else { b'A' };
+            let forged = String::from_utf8(forged).unwrap();
+            assert_eq!(signer.check(&forged), None, "{forged}");
+        }
+        for token in ["", ".", "a.b", "..."] {
+            assert_eq!(signer.check(token), None);
+        }
+        let past = Signer::new([7; 32], Duration::ZERO);
+        assert_eq!(signer.check(self::token(&past.path(grant()))), None);
+    }
+}
