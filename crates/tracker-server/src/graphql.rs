@@ -124,7 +124,7 @@ pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> Htt
     let base = app.base_url(request.headers(), request.uri());
     let (bytes, _room) = read_body(app, request).await?;
     let asked: async_graphql::Request = match serde_json::from_slice(&bytes) {
-        Ok(asked) => asked,
+        Ok(asked) => named(asked),
         Err(e) => {
             let message = format!("the body is not a GraphQL request: {e}");
             return Ok(graphql_error(StatusCode::BAD_REQUEST, &message));
@@ -150,6 +150,12 @@ pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> Htt
             Ok(graphql_error(StatusCode::INTERNAL_SERVER_ERROR, message).into_response())
         }
     }
+}
+
+/// The SDK sends an empty name for an operation without one.
+fn named(mut asked: async_graphql::Request) -> async_graphql::Request {
+    asked.operation_name = asked.operation_name.filter(|name| !name.is_empty());
+    asked
 }
 
 fn status_of(errors: &[ServerError]) -> StatusCode {
