@@ -36,11 +36,19 @@ mod noticed {
     TokensIgnored CheckpointsIgnored OneStream NoDigests RowsForgotten SecretlyModest);
     noticed!(history_append: GapsAppended OneStream);
     noticed!(history_rows: ByRowsIgnored GroupsUnbounded SeriesByRowsInTurn RowsForgotten SecretlyModest);
+    noticed!(rewinds: OneStream TruncatesAfter TruncatesAll NextRowIsSeries SecretlyModest);
     noticed!(samples: SamplesAreTheFirst SamplesAreAll);
     noticed!(files: NamesMadeLegal NamesInLowerCase RangesIgnored BrokenBodiesKept);
-    noticed!(artifacts: SecretlyModest IndicesIgnored SourceKeysIgnored AliasesInDrafts RangesIgnored);
+    noticed!(contents: ContentsForgotten RangesIgnored SecretlyModest);
+    noticed!(artifacts: SecretlyModest IndicesIgnored SourceKeysIgnored AliasesInDrafts RangesIgnored EntryExtrasLost
+    VersionExtrasLost);
+    noticed!(links: LinkAliasesReplaced LinksAreVersions LinksOfLinks PortfoliosChange SourceKeysIgnored RangesIgnored
+    SecretlyModest);
+    noticed!(deletions: IndicesGivenAgain DeletionsIgnored);
     noticed!(lineage: UsesTwice StepsOfUsesLost);
     noticed!(sweeps: SweepsInDisorder SweepTextsLost SweepsOfAllProjects SecretlyModest);
+    noticed!(logs: LogLinesKept RangesIgnored LogLabelsLost LogHalfWritten LogLengthIsCount SecretlyModest);
+    noticed!(reports: ReportSpecsTidied ReportsInDisorder SecretlyModest);
     noticed!(names: RunIdsInLowerCase);
     noticed!(concurrency: LostUpdates VersionUnchecked);
 }

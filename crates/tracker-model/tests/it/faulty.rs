@@ -8,14 +8,14 @@ use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream, stream::
 use tracker_model::{
     ArtifactContents, ArtifactDraft, ArtifactStore, ArtifactUse, ArtifactVersion, ArtifactWriter,
     BatchBuilder, ByteStream, Capabilities, Change, Collection, CollectionPatch, CollectionPath,
-    CollectionStore, Content, ContentStore, Digests, EntityName, EntryDraft, Error, ErrorKind,
-    FileDraft, FileInfo, FileStore, HistoryQuery, HistoryStore, HistoryStream, HistoryWriter,
-    JsonPatch, Lineage, LinkDraft, LogLine, LogStore, ManifestEntry, MemoryTracker, PointBatch,
-    Precondition, Project, ProjectPatch, ProjectPath, ProjectStore, Report, ReportPatch,
-    ReportPath, ReportStore, Result, Run, RunOrder, RunPatch, RunPath, RunQuery, RunStore,
-    SampleQuery, SeriesInfo, SeriesKey, Sweep, SweepPatch, SweepPath, SweepStore, Timestamp,
-    Tracker, ValueKind, Values, VersionLink, VersionPatch, VersionRef, bytes_of, group_rows,
-    rows_of, split_rows,
+    CollectionStore, Content, ContentHasher, ContentStore, Digests, EntityName, EntryDraft, Error,
+    ErrorKind, FileDraft, FileInfo, FileStore, HistoryQuery, HistoryStore, HistoryStream,
+    HistoryWriter, JsonPatch, Lineage, LinkDraft, LogLine, LogStore, ManifestEntry, MemoryTracker,
+    PointBatch, Precondition, Project, ProjectPatch, ProjectPath, ProjectStore, Report,
+    ReportPatch, ReportPath, ReportStore, Result, Run, RunOrder, RunPatch, RunPath, RunQuery,
+    RunStore, SampleQuery, SeriesInfo, SeriesKey, Sweep, SweepPatch, SweepPath, SweepStore,
+    Timestamp, Tracker, ValueKind, Values, VersionLink, VersionPatch, VersionRef, bytes_of,
+    group_rows, rows_of, split_rows,
 };
 
 /// What a careless implementor may do.
@@ -60,6 +60,24 @@ pub(crate) enum Fault {
     SweepsInDisorder,
     SweepTextsLost,
     SweepsOfAllProjects,
+    LogLinesKept,
+    LogLabelsLost,
+    LogHalfWritten,
+    LogLengthIsCount,
+    ReportSpecsTidied,
+    ReportsInDisorder,
+    ContentsForgotten,
+    IndicesGivenAgain,
+    DeletionsIgnored,
+    LinkAliasesReplaced,
+    LinksAreVersions,
+    LinksOfLinks,
+    PortfoliosChange,
+    EntryExtrasLost,
+    VersionExtrasLost,
+    TruncatesAfter,
+    TruncatesAll,
+    NextRowIsSeries,
     RunIdsInLowerCase,
     /// No fault: it can do little, and says so.
     Modest,
@@ -258,6 +276,10 @@ impl HistoryStore for FaultyTracker {
 
     async fn next_row(&self, run: &RunPath, stream: HistoryStream) -> Result<u64> {
         let run = self.path(run);
+        if self.is(Fault::NextRowIsSeries) {
+            let series = self.inner.series(&run, stream).await?;
+            return Ok(series.iter().map(|s| s.count).max().unwrap_or(0));
+        }
         self.inner.next_row(&run, self.stream(stream)).await
     }
 
@@ -266,6 +288,11 @@ impl HistoryStore for FaultyTracker {
             return Err(unsupported());
         }
         let run = self.path(run);
+        let from_row = match self.fault {
+            Fault::TruncatesAfter => from_row + 1,
+            Fault::TruncatesAll => 0,
+            _ => from_row,
+        };
         self.inner
             .truncate(&run, self.stream(stream), from_row)
             .await
@@ -510,15 +537,21 @@ impl CollectionStore for FaultyTracker {
     async fn upsert_collection(
         &self,
         path: &CollectionPath,
-        patch: CollectionPatch,
+        mut patch: CollectionPatch,
     ) -> Result<Collection> {
         if self.modest() && patch.portfolio == Some(true) {
             return Err(unsupported());
+        }
+        if self.is(Fault::PortfoliosChange) && self.inner.collection(path).await.is_ok() {
+            patch.portfolio = None;
         }
         self.inner.upsert_collection(path, patch).await
     }
 
     async fn delete_collection(&self, path: &CollectionPath) -> Result<()> {
+        if self.is(Fault::DeletionsIgnored) {
+            return self.inner.collection(path).await.map(drop);
+        }
         self.inner.delete_collection(path).await
     }
 }
@@ -554,6 +587,12 @@ impl ArtifactStore for FaultyTracker {
         match self.fault {
             Fault::IndicesIgnored | Fault::Modest | Fault::SecretlyModest => draft.index = None,
             Fault::SourceKeysIgnored => draft.source_key = None,
+            Fault::VersionExtrasLost => draft.extras.clear(),
+            Fault::IndicesGivenAgain if draft.source_key.is_none() => {
+                let versions = self.inner.versions(path).try_collect::<Vec<_>>().await?;
+                let next = versions.last().map_or(0, |v| v.index + 1);
+                draft.index = draft.index.or(Some(next));
+            }
             Fault::AliasesInDrafts => {
                 // The aliases leave their version before the new one is there.
                 for version in self.inner.versions(path).try_collect::<Vec<_>>().await? {
@@ -573,8 +612,9 @@ impl ArtifactStore for FaultyTracker {
             _ => {}
         }
         let inner = self.inner.artifact_writer(path, draft).await?;
-        Ok(if self.modest() {
-            Box::new(ModestArtifactWriter(inner))
+        Ok(if self.modest() || self.is(Fault::EntryExtrasLost) {
+            let modest = self.modest();
+            Box::new(FaultyArtifactWriter { inner, modest })
         } else {
             inner
         })
@@ -589,28 +629,50 @@ impl ArtifactStore for FaultyTracker {
         if self.modest() {
             return Err(unsupported());
         }
-        self.inner.link_version(path, target, draft).await
+        let aliases = draft.aliases.clone();
+        let mut version = self.inner.link_version(path, target, draft).await?;
+        match self.fault {
+            Fault::LinkAliasesReplaced => {
+                let mut patch = VersionPatch::new();
+                patch.aliases = Some(aliases);
+                let index = version.index;
+                version = self.inner.update_version(path, index, patch).await?;
+            }
+            Fault::LinksAreVersions => version.link_of = None,
+            Fault::LinksOfLinks => version.link_of = Some(target.clone()),
+            _ => {}
+        }
+        Ok(version)
     }
 
     async fn delete_version(&self, path: &CollectionPath, index: u64) -> Result<()> {
+        if self.is(Fault::DeletionsIgnored) {
+            let version = VersionRef::Index(index);
+            return self.inner.version(path, &version).await.map(drop);
+        }
         self.inner.delete_version(path, index).await
     }
 }
 
 #[derive(Debug)]
-struct ModestArtifactWriter(Box<dyn ArtifactWriter>);
+struct FaultyArtifactWriter {
+    inner: Box<dyn ArtifactWriter>,
+    modest: bool,
+}
 
 #[async_trait]
-impl ArtifactWriter for ModestArtifactWriter {
-    async fn add(&mut self, entry: EntryDraft, content: Content) -> Result<ManifestEntry> {
+impl ArtifactWriter for FaultyArtifactWriter {
+    async fn add(&mut self, mut entry: EntryDraft, content: Content) -> Result<ManifestEntry> {
         match content {
-            Content::Stored(_) => Err(unsupported()),
-            content => self.0.add(entry, content).await,
+            Content::Stored(_) if self.modest => return Err(unsupported()),
+            _ if !self.modest => entry.extras.clear(),
+            _ => {}
         }
+        self.inner.add(entry, content).await
     }
 
     async fn commit(self: Box<Self>) -> Result<ArtifactVersion> {
-        self.0.commit().await
+        self.inner.commit().await
     }
 }
 
@@ -709,9 +771,23 @@ impl SweepStore for FaultyTracker {
 
 #[async_trait]
 impl LogStore for FaultyTracker {
-    async fn write_log(&self, run: &RunPath, lines: Vec<LogLine>) -> Result<()> {
+    async fn write_log(&self, run: &RunPath, mut lines: Vec<LogLine>) -> Result<()> {
         if self.modest() {
             return Err(unsupported());
+        }
+        match self.fault {
+            Fault::LogLinesKept => {
+                let length = self.inner.log_length(run).await?;
+                lines.retain(|line| line.number >= length);
+            }
+            Fault::LogLabelsLost => lines.iter_mut().for_each(|line| line.label = None),
+            Fault::LogHalfWritten => {
+                for line in lines {
+                    self.inner.write_log(run, vec![line]).await?;
+                }
+                return Ok(());
+            }
+            _ => {}
         }
         self.inner.write_log(&self.path(run), lines).await
     }
@@ -721,19 +797,28 @@ impl LogStore for FaultyTracker {
         run: &RunPath,
         range: Range<u64>,
     ) -> BoxStream<'static, Result<Vec<LogLine>>> {
+        let range = self.range(Some(range)).unwrap_or(0..u64::MAX);
         self.inner.log_lines(&self.path(run), range)
     }
 
     async fn log_length(&self, run: &RunPath) -> Result<u64> {
+        if self.is(Fault::LogLengthIsCount) {
+            let lines = self.inner.log_lines(run, 0..u64::MAX);
+            let add = |sum, lines: Vec<LogLine>| async move { Ok(sum + lines.len() as u64) };
+            return lines.try_fold(0, add).await;
+        }
         self.inner.log_length(&self.path(run)).await
     }
 }
 
 #[async_trait]
 impl ReportStore for FaultyTracker {
-    async fn upsert_report(&self, path: &ReportPath, patch: ReportPatch) -> Result<Report> {
+    async fn upsert_report(&self, path: &ReportPath, mut patch: ReportPatch) -> Result<Report> {
         if self.modest() {
             return Err(unsupported());
+        }
+        if let (Some(spec), true) = (&mut patch.spec, self.is(Fault::ReportSpecsTidied)) {
+            *spec = spec.trim().to_owned();
         }
         self.inner.upsert_report(path, patch).await
     }
@@ -743,7 +828,12 @@ impl ReportStore for FaultyTracker {
     }
 
     fn reports(&self, project: &ProjectPath) -> BoxStream<'static, Result<Report>> {
-        self.inner.reports(project)
+        let reports = self.inner.reports(project);
+        if self.is(Fault::ReportsInDisorder) {
+            let all = reports.try_collect::<Vec<_>>();
+            return later(all.map_ok(|all| all.into_iter().rev().collect()));
+        }
+        reports
     }
 
     async fn delete_report(&self, path: &ReportPath) -> Result<()> {
@@ -756,6 +846,12 @@ impl ContentStore for FaultyTracker {
     async fn put_content(&self, body: ByteStream) -> Result<Digests> {
         if self.modest() {
             return Err(unsupported());
+        }
+        if self.is(Fault::ContentsForgotten) {
+            let mut hasher = ContentHasher::new();
+            let pieces: Vec<Bytes> = body.try_collect().await?;
+            pieces.iter().for_each(|piece| hasher.update(piece));
+            return Ok(hasher.finish());
         }
         self.inner.put_content(body).await
     }

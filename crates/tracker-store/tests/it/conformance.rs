@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tracker_model::{Tracker, tracker_conformance};
+use tracker_model::{RecordStore, Tracker, conformance, tracker_conformance};
 use tracker_store::{EmbeddedStore, StoreOptions};
 
 tracker_conformance!(|| async {
@@ -28,3 +28,16 @@ tracker_conformance!(|| async {
     let store = EmbeddedStore::open(dir, StoreOptions::new()).await.unwrap();
     Arc::new(store) as Arc<dyn Tracker>
 });
+
+#[tokio::test]
+async fn records() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    let fresh = || async {
+        let n = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let dir = dir.path().join(n.to_string());
+        let store = EmbeddedStore::open(dir, StoreOptions::new()).await.unwrap();
+        Arc::new(store) as Arc<dyn RecordStore>
+    };
+    conformance::records(fresh).await;
+}

@@ -49,7 +49,11 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
         (reference.digests, reference.reference.as_deref()),
         (None, Some("https://host/x"))
     );
-    writer.add("empty".into(), of_bytes("")).await.unwrap();
+    let mut entry = EntryDraft::new("empty");
+    let extras = serde_json::json!({ "wandb": { "birthArtifactID": "x", "local": null } });
+    entry.extras = extras.as_object().cloned().unwrap();
+    let empty = writer.add(entry, of_bytes("")).await.unwrap();
+    assert_eq!(serde_json::Value::Object(empty.extras.clone()), extras);
     let version = writer.commit().await.unwrap();
     let size: u64 = ODD_NAMES.iter().map(|name| name.len() as u64).sum();
     assert_eq!(
@@ -63,6 +67,7 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
         entries.is_sorted_by(|a, b| a.path < b.path),
         "the entries by path"
     );
+    assert!(entries.contains(&empty), "extras are kept");
     for entry in &entries {
         let opened = tracker.open_entry(&path, 0, &entry.path, None).await;
         if entry.reference.is_some() {
@@ -100,7 +105,11 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
     for names in [["a", "b"], ["b", "a"], ["a", "c"]] {
         let mut writer = tracker.artifact_writer(&path, draft()).await.unwrap();
         for name in names {
-            writer.add((*name).into(), of_bytes("x")).await.unwrap();
+            // What is said of an entry is no part of the digest.
+            let mut entry = EntryDraft::new(name);
+            let place = serde_json::json!({ "place": made.len() });
+            entry.extras = place.as_object().cloned().unwrap();
+            writer.add(entry, of_bytes("x")).await.unwrap();
         }
         made.push(writer.commit().await.unwrap().digest);
     }
