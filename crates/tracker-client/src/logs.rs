@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use futures::{StreamExt, stream::BoxStream};
+use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tracker_model::{ByteStream, Error, ErrorKind, JsonObject, Result, collect_bytes};
 
 use crate::Run;
@@ -90,15 +90,25 @@ fn lines_of(body: ByteStream) -> BoxStream<'static, Result<String>> {
 }
 
 impl Run {
-    /// What the run printed, line by line: its file `output.log`.
+    /// What the run printed, line by line: its log, or, where the tracker has none of it, its file
+    /// `output.log`.
     ///
     /// Of a line that was written over with carriage returns, the last text comes, as a terminal
-    /// shows it in the end. Colours stay. Bytes that are not UTF-8 are replaced by `U+FFFD`. A line
-    /// of more than 1 MiB comes in pieces.
+    /// shows it in the end. Colours stay. Bytes of the file that are not UTF-8 are replaced by
+    /// `U+FFFD`, and a line of it of more than 1 MiB comes in pieces.
     ///
     /// # Errors
-    /// `NotFound` if there is no such file.
+    /// `NotFound` if there is neither.
     pub async fn logs(&self) -> Result<BoxStream<'static, Result<String>>> {
+        let length = self.tracker().log_length(self.path()).await?;
+        if length > 0 {
+            let lines = self.tracker().log_lines(self.path(), 0..length);
+            let texts = lines.map_ok(|lines| {
+                let texts = lines.into_iter().map(|line| Ok(line.text));
+                futures::stream::iter(texts)
+            });
+            return Ok(texts.try_flatten().boxed());
+        }
         let body = self.tracker().open_file(self.path(), OUTPUT, None).await?;
         Ok(lines_of(body))
     }

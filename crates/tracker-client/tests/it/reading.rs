@@ -3,8 +3,8 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use tracker_client::Api;
 use tracker_model::{
-    Change, EntityName, ErrorKind, FileDraft, Precondition, RunId, RunPatch, RunState, RunStore,
-    Timestamp, bytes_of,
+    Change, EntityName, ErrorKind, FileDraft, LogLine, LogStore, Precondition, RunId, RunPatch,
+    RunState, RunStore, Timestamp, bytes_of,
 };
 
 use super::with_run;
@@ -95,7 +95,7 @@ async fn pages_of_runs() {
 
 #[tokio::test]
 async fn what_it_printed() {
-    let (_, run) = with_run().await;
+    let (tracker, run) = with_run().await;
     let missing = run.logs().await.err().unwrap();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
     let body = bytes_of("epoch 1\n 10%\r 90%\r100%\r\nend");
@@ -104,6 +104,13 @@ async fn what_it_printed() {
         .unwrap();
     let lines: Vec<_> = run.logs().await.unwrap().try_collect().await.unwrap();
     assert_eq!(lines, ["epoch 1", "100%", "end"]);
+
+    // Its log goes before the file.
+    let log = [(7, "90%"), (1, "epoch 2"), (7, "100%")];
+    let log = log.map(|(number, text)| LogLine::new(number, text));
+    tracker.write_log(run.path(), log.to_vec()).await.unwrap();
+    let lines: Vec<_> = run.logs().await.unwrap().try_collect().await.unwrap();
+    assert_eq!(lines, ["epoch 2", "100%"]);
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use std::{
 
 use tracker_model::{
     ArtifactDraft, ArtifactStore, CollectionPatch, CollectionPath, CollectionStore, Content,
-    EntryDraft, FileDraft, FileStore, HistoryStore, HistoryStream, JsonPatch, Precondition,
-    RunPatch, RunPath, RunState, RunStore, SeriesDigest, Value, VersionRef, bytes_of,
+    EntryDraft, FileDraft, FileStore, HistoryStore, HistoryStream, JsonPatch, LogLine, LogStore,
+    Precondition, RunPatch, RunPath, RunState, RunStore, SeriesDigest, Value, VersionRef, bytes_of,
     collect_bytes,
 };
 use tracker_store::{EmbeddedStore, GcOptions, StoreOptions};
@@ -90,6 +90,18 @@ async fn work(dir: &Path, name: &str, rounds: u64) {
             say("append", &id, at + 40);
         }
         store.seal(&path).await.unwrap();
+        // Some of them are taken back, and others come.
+        say("append", &id, 90);
+        let system = HistoryStream::System;
+        store.truncate(&path, system, 90).await.unwrap();
+        let rows = batches("live", (90..130).map(|i| point(Some(i), i)));
+        store.append(&path, system, 90, rows).await.unwrap();
+        say("append", &id, 130);
+        for number in [0, 3, 3] {
+            let lines = vec![LogLine::new(number, &id), LogLine::new(number + 1, "-")];
+            store.write_log(&path, lines).await.unwrap();
+            say("log", &id, number + 2);
+        }
         // Much at once, half of it staged; more than fits in the catalog every other time.
         let n = if round % 2 == 0 { 500 } else { 20_000 };
         let mut writer = store
@@ -225,6 +237,11 @@ async fn verify(store: &EmbeddedStore, done: &Done) {
             "run" => {
                 let run = store.run(&path).await.unwrap();
                 assert!(run.config["n"].as_u64().unwrap() >= *number);
+            }
+            "log" => {
+                assert!(store.log_length(&path).await.unwrap() >= *number);
+                let lines = all(store.log_lines(&path, 0..u64::MAX)).await.concat();
+                assert_eq!(lines.len() % 2, 0, "{id}: {lines:?}");
             }
             "end" => assert_eq!(store.run(&path).await.unwrap().state, RunState::Finished),
             "append" => {

@@ -1,9 +1,16 @@
+use std::time::Duration;
+
 use tracker_model::{
     ErrorKind, HistoryQuery, HistoryStore, HistoryStream, RunStore, SeriesDigest, SeriesInfo,
     SeriesKey, Timestamp, Value,
 };
 
-use crate::support::{Point, all, batches, points, series, store, text, with_run, write};
+use tracker_store::GcOptions;
+
+use crate::{
+    support::{Point, all, batches, points, series, store, text, with_run, write},
+    upkeep::files,
+};
 
 fn number(i: u64) -> Point {
     #[allow(clippy::cast_precision_loss)]
@@ -675,4 +682,59 @@ async fn thousands_of_series_side_by_side() {
         assert_eq!(info.digest, Some(hasher.digest()));
     }
     assert_eq!(crate::upkeep::fsck(&store, true).await.0, []);
+}
+
+#[tokio::test]
+async fn rows_are_taken_back_from_sealed_and_live_history() {
+    let place = store().await;
+    let s = &place.store;
+    let run = with_run(s, "local/p/r").await;
+    let rows = |key: &str, from: u64, to: u64| {
+        // Numbers that take their room.
+        let mixed = |i: u64| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 7).wrapping_mul(i * i);
+        let value = |i: u64| Value::I64(mixed(i).cast_signed());
+        batches(key, (from..to).map(|i| (Some(i), 0, None, value(i))))
+    };
+    // Some of it large enough for files, some in the catalog, some in the tail.
+    for (from, to) in [(0, 70_000), (70_000, 70_100), (70_100, 70_200)] {
+        let batches = [rows("a", from, to), rows("b", from, to)].concat();
+        s.append(&run, HistoryStream::Metrics, from, batches)
+            .await
+            .unwrap();
+        if to < 70_200 {
+            s.seal(&run).await.unwrap();
+        }
+    }
+    let parquet = || files(&place.dir.path().join("history")).len();
+    assert!(parquet() > 0);
+    for left in [70_150, 70_050, 69_999, 100, 0] {
+        s.truncate(&run, HistoryStream::Metrics, left)
+            .await
+            .unwrap();
+        let infos = s.series(&run, HistoryStream::Metrics).await.unwrap();
+        assert_eq!(infos.len(), if left > 0 { 2 } else { 0 });
+        for info in infos {
+            assert_eq!((info.count, info.rows), (left, true));
+            assert!(info.digest.is_some() || left > 70_100);
+        }
+        let points = all(s.scan(&run, HistoryQuery::new().with_keys(["b"]))).await;
+        let there: Vec<u64> = points
+            .iter()
+            .flat_map(|b| b.rows.clone().unwrap())
+            .collect();
+        assert!(there.into_iter().eq(0..left));
+        assert_eq!(
+            s.next_row(&run, HistoryStream::Metrics).await.unwrap(),
+            left
+        );
+        assert_eq!(crate::upkeep::fsck(s, true).await.0, []);
+        assert_eq!(
+            s.gc(GcOptions::new().with_grace(Duration::ZERO))
+                .await
+                .unwrap()
+                .orphans,
+            0
+        );
+    }
+    assert_eq!(parquet(), 0, "what is replaced is removed");
 }

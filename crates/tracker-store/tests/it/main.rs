@@ -7,5 +7,6 @@ mod files;
 mod history;
 mod open;
 mod runs;
+mod service;
 mod support;
 mod upkeep;

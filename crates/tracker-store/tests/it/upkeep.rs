@@ -34,7 +34,7 @@ pub(crate) async fn fsck(store: &EmbeddedStore, read_data: bool) -> (Vec<Problem
     (problems, report.clone())
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
     let mut out: Vec<_> = entries
         .flat_map(|p| if p.is_dir() { files(&p) } else { vec![p] })
@@ -43,7 +43,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     out
 }
 
-fn noise(n: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(n: usize, seed: u64) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
     let mut out = vec![0; n];
@@ -142,7 +142,7 @@ fn flip(path: &Path, at: usize) {
     fs::write(path, bytes).unwrap();
 }
 
-fn sql(dir: &Path, statement: &str) {
+pub(crate) fn sql(dir: &Path, statement: &str) {
     let db = rusqlite::Connection::open(dir.join("trackway.db")).unwrap();
     assert!(db.execute(statement, []).unwrap() > 0, "{statement}");
 }
