@@ -1,8 +1,11 @@
 //! Histories as Parquet: how points become columns and columns points, what a segment says of its
 //! contents, and how the segments of a run make up its series.
 
+mod chunk;
 mod columns;
 mod encoder;
+mod format;
+mod group;
 mod index;
 mod join;
 mod lanes;

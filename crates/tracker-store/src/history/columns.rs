@@ -3,19 +3,11 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMillisecondArray, UInt32Array, UInt64Array, types::Int32Type,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMillisecondArray,
+    UInt32Array, UInt64Array,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use parquet::{
-    basic::{Compression, Encoding, ZstdLevel},
-    file::properties::{EnabledStatistics, WriterProperties},
-    schema::types::ColumnPath,
-};
-use tracker_model::{PointBatch, Result, SeriesKey, ValueKind, Values};
-
-use super::index::Shape;
-use crate::error::Doing;
+use tracker_model::{MAX_BATCH_POINTS, PointBatch, SeriesKey, Values};
 
 /// A line for each point: the series, the row, the step, the time with the nanoseconds below its
 /// millisecond, and the value in the column of its kind.
@@ -42,6 +34,7 @@ pub(super) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
 
 /// Places of the columns.
 pub(super) mod at {
+    pub(in crate::history) const KEY: usize = 0;
     pub(in crate::history) const ROW: usize = 1;
     pub(in crate::history) const STEP: usize = 2;
     pub(in crate::history) const TIME: usize = 3;
@@ -51,64 +44,45 @@ pub(super) mod at {
     pub(in crate::history) const BOOL: usize = 7;
     pub(in crate::history) const TEXT: usize = 8;
     pub(in crate::history) const JSON: usize = 9;
+    /// How many there are.
+    pub(in crate::history) const COUNT: usize = 10;
 }
 
-/// The most lines of a row group.
-pub(super) const MAX_GROUP: usize = 512 << 10;
+/// Steps or times that go up evenly but in one place of so many are small without compression.
+const EVEN: usize = 16;
 
-/// What is known of a segment when it begins: its first points.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Outlook {
-    pub(crate) shape: Shape,
-    /// Bytes of the keys of all series.
-    pub(crate) key_bytes: usize,
+/// Whether numbers go up evenly nearly everywhere: encoded as differences they take next to nothing.
+fn is_even(numbers: &[i64]) -> bool {
+    let differences = || {
+        let pairs = numbers.iter().zip(numbers.iter().skip(1));
+        pairs.map(|(a, b)| b.wrapping_sub(*a))
+    };
+    let changes = differences()
+        .zip(differences().skip(1))
+        .filter(|(a, b)| a != b);
+    changes.count() * EVEN <= numbers.len()
 }
 
-/// Keys of fewer bytes together are small without compression: each is there once.
-const FEW_KEY_BYTES: usize = 1024;
-
-/// How a segment is encoded. Points of another kind may come later: columns that were to be empty
-/// or small are then only larger than they need be. Those of texts are not left to that.
-pub(super) fn properties(outlook: Outlook) -> Result<WriterProperties> {
-    let Outlook { shape, key_bytes } = outlook;
-    let level = ZstdLevel::try_new(1).doing("set up the compression of histories")?;
-    let column = |name: &str| ColumnPath::from(name);
-    let mut builder = WriterProperties::builder()
-        .set_created_by(concat!("trackway ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(MAX_GROUP))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_dictionary_enabled(false)
-        .set_column_encoding(column("value"), Encoding::BYTE_STREAM_SPLIT);
-    for name in ["key", "text", "json"] {
-        builder = builder.set_column_dictionary_enabled(column(name), true);
-    }
-    for name in ["key", "step"] {
-        builder = builder.set_column_statistics_enabled(column(name), EnabledStatistics::Page);
-    }
-    for name in ["row", "step", "time", "time_ns", "int"] {
-        builder = builder.set_column_encoding(column(name), Encoding::DELTA_BINARY_PACKED);
-    }
-    // To set up the compression of a column costs as much as to encode hundreds of points.
-    for (name, worth) in [
-        ("key", key_bytes >= FEW_KEY_BYTES),
-        ("row", shape.rows),
-        ("time_ns", shape.sub_ns),
-        ("int", shape.kinds.contains(ValueKind::I64)),
-        ("bool", shape.kinds.contains(ValueKind::Bool)),
-    ] {
-        if !worth {
-            builder = builder.set_column_compression(column(name), Compression::UNCOMPRESSED);
-        }
-    }
-    Ok(builder.build())
+/// Points as columns, ready to be encoded.
+pub(super) struct Lines {
+    /// The series, one after the other, with the number of their points here.
+    pub(super) keys: Vec<(SeriesKey, usize)>,
+    pub(super) count: usize,
+    /// In order of the schema; `None` where no point has a value, and for the keys.
+    pub(super) columns: [Option<Column>; at::COUNT],
 }
 
-/// Points that become one record batch.
+/// A column with values.
+pub(super) struct Column {
+    pub(super) values: ArrayRef,
+    /// The encoding alone makes the values small.
+    pub(super) even: bool,
+}
+
+/// Points that are gathered, to be encoded together.
 #[derive(Default)]
 pub(super) struct Columns {
-    keys: Vec<SeriesKey>,
-    key: Vec<i32>,
+    keys: Vec<(SeriesKey, usize)>,
     row: Nullable<u64>,
     step: Vec<i64>,
     time: Nullable<i64>,
@@ -177,15 +151,11 @@ impl Columns {
         fn cut<T>(v: &[T], start: usize, end: usize) -> &[T] {
             v.get(start..end.min(v.len())).unwrap_or_default()
         }
-        if self.keys.last() != Some(&batch.key) {
-            self.keys.push(batch.key.clone());
-        }
         let len = self.len();
-        let n = end - start;
-        self.key.resize(
-            len + n,
-            i32::try_from(self.keys.len() - 1).unwrap_or(i32::MAX),
-        );
+        match self.keys.last_mut() {
+            Some((key, count)) if *key == batch.key => *count += end - start,
+            _ => self.keys.push((batch.key.clone(), end - start)),
+        }
         self.step.extend_from_slice(cut(&batch.steps, start, end));
         if let Some(rows) = &batch.rows {
             self.row.extend(len, cut(rows, start, end).iter().copied());
@@ -207,56 +177,61 @@ impl Columns {
         }
     }
 
-    /// The points as a record batch; none are left.
-    pub(super) fn take(&mut self) -> Result<RecordBatch> {
+    /// The points as columns; none are left.
+    pub(super) fn take(&mut self) -> Lines {
         let n = self.len();
-        let keys =
-            StringArray::from_iter_values(self.keys.drain(..).map(|k| k.as_str().to_owned()));
-        let key = std::mem::take(&mut self.key);
-        let doing = "put points into columns";
-        let key = DictionaryArray::<Int32Type>::try_new(key.into(), Arc::new(keys))
-            .map_err(parquet::errors::ParquetError::from)
-            .doing(doing)?;
+        // Of more points the encoding of differences takes what compression saves.
+        let may_be_even = n < MAX_BATCH_POINTS;
+        let even = |numbers: &[i64]| may_be_even && is_even(numbers);
         macro_rules! column {
-            ($field:ident, $at:expr, $array:ident) => {
-                match self.$field.take(n) {
-                    None => arrow_array::new_null_array(SCHEMA.field($at).data_type(), n),
-                    Some((values, None)) => Arc::new($array::from(values)) as ArrayRef,
-                    Some((values, Some(present))) => {
-                        let gaps = present.into_iter().zip(values).map(|(p, v)| p.then_some(v));
-                        Arc::new(gaps.collect::<$array>()) as ArrayRef
-                    }
-                }
+            ($field:ident, $array:ident) => {
+                self.$field.take(n).map(|(values, present)| Column {
+                    values: match present {
+                        None => Arc::new($array::from(values)) as ArrayRef,
+                        Some(present) => {
+                            let gaps = present.into_iter().zip(values);
+                            let gaps = gaps.map(|(p, v)| p.then_some(v));
+                            Arc::new(gaps.collect::<$array>())
+                        }
+                    },
+                    even: false,
+                })
             };
         }
-        let time = match self.time.take(n) {
-            None => arrow_array::new_null_array(SCHEMA.field(at::TIME).data_type(), n),
-            Some((values, None)) => {
-                Arc::new(TimestampMillisecondArray::from(values).with_timezone("UTC"))
-            }
-            Some((values, Some(present))) => {
-                let gaps = present.into_iter().zip(values).map(|(p, v)| p.then_some(v));
-                Arc::new(
-                    gaps.collect::<TimestampMillisecondArray>()
-                        .with_timezone("UTC"),
-                )
-            }
+        let steps = std::mem::take(&mut self.step);
+        let step = Column {
+            even: even(&steps),
+            values: Arc::new(Int64Array::from(steps)),
         };
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(key),
-            column!(row, at::ROW, UInt64Array),
-            Arc::new(Int64Array::from(std::mem::take(&mut self.step))),
-            time,
-            column!(time_ns, at::TIME_NS, UInt32Array),
-            column!(value, at::VALUE, Float64Array),
-            column!(int, at::INT, Int64Array),
-            column!(bool, at::BOOL, BooleanArray),
-            column!(text, at::TEXT, StringArray),
-            column!(json, at::JSON, StringArray),
-        ];
-        RecordBatch::try_new(Arc::clone(&SCHEMA), columns)
-            .map_err(parquet::errors::ParquetError::from)
-            .doing(doing)
+        let time = self.time.take(n).map(|(values, present)| Column {
+            even: present.is_none() && even(&values),
+            values: Arc::new(
+                match present {
+                    None => TimestampMillisecondArray::from(values),
+                    Some(present) => {
+                        let gaps = present.into_iter().zip(values);
+                        gaps.map(|(p, v)| p.then_some(v)).collect()
+                    }
+                }
+                .with_timezone("UTC"),
+            ),
+        });
+        Lines {
+            keys: std::mem::take(&mut self.keys),
+            count: n,
+            columns: [
+                None,
+                column!(row, UInt64Array),
+                Some(step),
+                time,
+                column!(time_ns, UInt32Array),
+                column!(value, Float64Array),
+                column!(int, Int64Array),
+                column!(bool, BooleanArray),
+                column!(text, StringArray),
+                column!(json, StringArray),
+            ],
+        }
     }
 }
 
@@ -265,18 +240,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_small_is_not_compressed() {
-        let compressed = |key_bytes| {
-            let outlook = Outlook {
-                shape: Shape::default(),
-                key_bytes,
-            };
-            let properties = properties(outlook).unwrap();
-            ["key", "int", "value"].map(|column| {
-                properties.compression(&ColumnPath::from(column)) != Compression::UNCOMPRESSED
-            })
-        };
-        assert_eq!(compressed(80), [false, false, true]);
-        assert_eq!(compressed(4000), [true, false, true]);
+    fn numbers_that_go_up_evenly() {
+        let steps: Vec<i64> = (0..1000)
+            .chain(0..1000)
+            .chain((0..3000).step_by(3))
+            .collect();
+        assert!(is_even(&steps));
+        assert!(is_even(&[i64::MIN, i64::MAX]));
+        let squares: Vec<i64> = (0..1000).map(|i| i * i).collect();
+        assert!(!is_even(&squares));
     }
 }

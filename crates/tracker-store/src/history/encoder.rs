@@ -8,7 +8,6 @@ use std::{
 use tracker_model::{PointBatch, Result, SeriesHasher, SeriesInfo, SeriesKey};
 
 use super::{
-    columns::Outlook,
     index::{Course, Part, Shape, shape_of},
     scan::Plan,
     segment::{SegmentBody, SegmentFile},
@@ -44,8 +43,6 @@ pub(crate) struct Encoder {
     hashed: VecDeque<SeriesKey>,
     last_key: Option<SeriesKey>,
     segment: Option<SegmentFile>,
-    /// What the next segment begins with.
-    next: Outlook,
     /// Whether what is known of the series is known elsewhere.
     merging: bool,
 }
@@ -69,7 +66,6 @@ impl Encoder {
             hashed: VecDeque::new(),
             last_key: None,
             segment: None,
-            next: Outlook::default(),
             merging: false,
         }
     }
@@ -85,17 +81,6 @@ impl Encoder {
 
     /// Writes points, sorted by series.
     pub(crate) fn write(&mut self, buffer: Buffer) -> Result<()> {
-        if self.segment.is_none() {
-            let mut next = Outlook {
-                key_bytes: buffer.keys().map(|key| key.as_str().len()).sum(),
-                ..Outlook::default()
-            };
-            let batches = buffer.values().flatten().map(|(_, batch)| batch);
-            for batch in batches.filter(|batch| !batch.is_empty()) {
-                next.shape.extend(shape_of(batch));
-            }
-            self.next = next;
-        }
         for (key, batches) in buffer {
             self.write_series(&key, &batches)?;
         }
@@ -113,7 +98,7 @@ impl Encoder {
         };
         let segment = match &mut self.segment {
             Some(segment) => segment,
-            none => none.insert(SegmentFile::create(&self.inner.storage, self.next)?),
+            none => none.insert(SegmentFile::create(&self.inner.storage)?),
         };
         if self.last_key.as_ref() != Some(key) {
             segment.next_series()?;

@@ -20,7 +20,7 @@ use parquet::{
     },
     errors::ParquetError,
     file::{
-        metadata::PageIndexPolicy,
+        metadata::{PageIndexPolicy, ParquetMetaData},
         reader::{ChunkReader, Length},
     },
 };
@@ -416,6 +416,7 @@ impl Input {
             .with_column_index_policy(PageIndexPolicy::Skip)
             .with_offset_index_policy(PageIndexPolicy::Optional);
         let read = ArrowReaderMetadata::load(self, options)?;
+        check_places(read.metadata())?;
         Ok(self.metadata.get_or_init(|| read).clone())
     }
 
@@ -519,6 +520,26 @@ impl ChunkReader for Input {
             }
         }
     }
+}
+
+/// Refuses columns and pages that lie where none can be: the crate does not look before it leaps.
+fn check_places(metadata: &ParquetMetaData) -> Result<(), ParquetError> {
+    for (i, group) in metadata.row_groups().iter().enumerate() {
+        let pages = metadata.page_index_for_row_group(i);
+        for (i, column) in group.columns().iter().enumerate() {
+            let dictionary = column.dictionary_page_offset();
+            let start = dictionary.unwrap_or_else(|| column.data_page_offset());
+            let locations = pages.page_locations(i).into_iter().flatten();
+            let first = locations.map(|l| l.offset).min().unwrap_or(start);
+            let size = column.compressed_size();
+            if start < 0 || size < 0 || first < start || column.num_values() < 0 {
+                let path = column.column_path();
+                let message = format!("the column {path} does not lie where it can");
+                return Err(ParquetError::General(message));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn to_place(start: u64, len: usize) -> Result<usize, ParquetError> {

@@ -1,18 +1,12 @@
 //! Writing one segment.
 
-use std::{
-    io::{self, BufWriter, Write},
-    sync::Arc,
-};
+use std::io::{self, BufWriter, Write};
 
 use bytes::Bytes;
-use parquet::arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions};
+use parquet::file::writer::SerializedFileWriter;
 use tracker_model::{MAX_BATCH_POINTS, PointBatch, Result};
 
-use super::{
-    columns::{Columns, Outlook, SCHEMA, properties},
-    index::Part,
-};
+use super::{columns::Columns, format::Format, group::RowGroup, index::Part};
 use crate::{
     error::{Doing, unexpected},
     storage::{Draft, Storage},
@@ -23,6 +17,8 @@ pub(crate) const INLINE: usize = 128 << 10;
 
 /// A new series begins a new row group when the present one has so many lines.
 const GROUP_FROM: usize = 128 << 10;
+/// The most lines of a row group.
+const MAX_GROUP: usize = 512 << 10;
 /// Bytes of a row group after which the next one begins, whatever the series.
 const GROUP_BYTES: usize = 8 << 20;
 
@@ -37,27 +33,24 @@ pub(crate) enum SegmentBody {
 
 /// A segment that is being written.
 pub(crate) struct SegmentFile {
-    writer: ArrowWriter<Spill>,
+    file: SerializedFileWriter<Spill>,
+    group: RowGroup,
     columns: Columns,
     lines: u64,
     parts: Vec<Part>,
 }
 
 impl SegmentFile {
-    /// Begins a segment; its first points are like this.
-    pub(crate) fn create(storage: &Storage, outlook: Outlook) -> Result<Self> {
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties(outlook)?)
-            .with_skip_arrow_metadata(true);
+    /// Begins a segment.
+    pub(crate) fn create(storage: &Storage) -> Result<Self> {
         let spill = Spill {
             storage: storage.clone(),
             memory: Vec::new(),
             file: None,
         };
-        let writer =
-            ArrowWriter::try_new_with_options(spill, Arc::clone(&SCHEMA), options).doing(DOING)?;
         Ok(Self {
-            writer,
+            file: Format::get()?.file(spill).doing(DOING)?,
+            group: RowGroup::default(),
             columns: Columns::default(),
             lines: 0,
             parts: Vec::new(),
@@ -66,9 +59,9 @@ impl SegmentFile {
 
     /// Says that the next lines belong to another series than the last ones.
     pub(crate) fn next_series(&mut self) -> Result<()> {
-        if self.writer.in_progress_rows() + self.columns.len() >= GROUP_FROM {
+        if self.group.lines() + self.columns.len() >= GROUP_FROM {
             self.write_columns()?;
-            self.writer.flush().doing(DOING)?;
+            self.end_group()?;
         }
         Ok(())
     }
@@ -121,19 +114,30 @@ impl SegmentFile {
     }
 
     fn write_columns(&mut self) -> Result<()> {
-        if self.columns.len() > 0 {
-            self.writer.write(&self.columns.take()?).doing(DOING)?;
-            if self.writer.in_progress_size() > GROUP_BYTES {
-                self.writer.flush().doing(DOING)?;
-            }
+        let lines = self.columns.len();
+        if lines == 0 {
+            return Ok(());
+        }
+        if self.group.lines() + lines > MAX_GROUP {
+            self.end_group()?;
+        }
+        self.group.write(self.columns.take()).doing(DOING)?;
+        if self.group.bytes() > GROUP_BYTES {
+            self.end_group()?;
         }
         Ok(())
+    }
+
+    fn end_group(&mut self) -> Result<()> {
+        let group = std::mem::take(&mut self.group);
+        group.end(&mut self.file).doing(DOING)
     }
 
     /// The bytes and the parts.
     pub(crate) fn finish(mut self) -> Result<(SegmentBody, u64, Vec<Part>)> {
         self.write_columns()?;
-        let spill = self.writer.into_inner().doing(DOING)?;
+        self.end_group()?;
+        let spill = self.file.into_inner().doing(DOING)?;
         let (body, bytes) = spill.finish()?;
         Ok((body, bytes, self.parts))
     }
