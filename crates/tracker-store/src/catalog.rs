@@ -41,8 +41,10 @@ pub(crate) type Outcome<T> = Result<T, Failure>;
 /// The catalog of one store, shared by all its handles.
 #[derive(Debug)]
 pub(crate) struct Catalog {
-    writer: Option<writer::Writer>,
+    // Before the writer, so that its connection is the last one to close: it then leaves no log
+    // that the next process would have to read.
     readers: readers::Readers,
+    writer: Option<writer::Writer>,
 }
 
 impl Catalog {

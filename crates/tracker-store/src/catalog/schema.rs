@@ -24,10 +24,15 @@ pub(super) fn open_writer(file: &Path, durability: Durability) -> Result<Connect
     let connection = Connection::open(file).doing(doing())?;
     set_up(&connection).doing(doing())?;
     refuse_foreign(&connection, file)?;
-    // Takes effect in a new database alone.
-    connection
-        .execute_batch("PRAGMA auto_vacuum = INCREMENTAL")
+    // Takes effect in a new database alone; in another it would only write and flush.
+    let pages: i64 = connection
+        .query_row("PRAGMA page_count", [], |r| r.get(0))
         .doing(doing())?;
+    if pages == 0 {
+        connection
+            .execute_batch("PRAGMA auto_vacuum = INCREMENTAL")
+            .doing(doing())?;
+    }
     let mode: String = connection
         .query_row("PRAGMA journal_mode = WAL", [], |r| r.get(0))
         .doing(doing())?;

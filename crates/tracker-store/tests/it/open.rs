@@ -35,6 +35,28 @@ async fn only_stores_and_empty_folders_are_opened() {
     );
 }
 
+/// A log that is left behind is read by everyone who opens the store; so is what opening writes.
+#[tokio::test]
+async fn no_log_is_left_and_opening_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("trackway.db-wal");
+    let store = EmbeddedStore::open(dir.path(), StoreOptions::new())
+        .await
+        .unwrap();
+    let project = "local/p".parse().unwrap();
+    let named = ProjectPatch::new();
+    store.upsert_project(&project, named).await.unwrap();
+    store.project(&project).await.unwrap();
+    assert!(log.metadata().unwrap().len() > 0);
+    drop(store);
+    assert!(!log.exists());
+    let store = EmbeddedStore::open(dir.path(), StoreOptions::new())
+        .await
+        .unwrap();
+    store.project(&project).await.unwrap();
+    assert_eq!(log.metadata().unwrap().len(), 0);
+}
+
 #[tokio::test]
 async fn foreign_and_newer_databases_are_refused() {
     let dir = tempfile::tempdir().unwrap();
