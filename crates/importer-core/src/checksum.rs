@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::BTreeMap, io};
 
 use sha2::{Digest, Sha256};
 use spill_sort::{Record, Sorter, SorterOptions};
-use tracker_model::{Error, ErrorKind, PointBatch, Result, SeriesKey, Value, Values};
+use tracker_model::{Error, ErrorKind, PointBatch, Result, SeriesKey, Times, Value, Values};
 
 use crate::{Checksums, receipt::SeriesChecksum};
 
@@ -216,6 +216,38 @@ fn decimal_rank(n: i64) -> u128 {
     (u128::from(n >= 0) << 80) | (scaled << 8) | u128::from(digits)
 }
 
+/// The same in fewer bits for the steps that are usual.
+fn short_rank(step: i64) -> Option<u64> {
+    const DIGITS: u32 = 17;
+    let step = u64::try_from(step).ok()?;
+    let digits = step.checked_ilog10().unwrap_or(0) + 1;
+    let scaled = step * 10u64.pow(DIGITS.checked_sub(digits)?);
+    Some((scaled << 5) | u64::from(digits))
+}
+
+/// Takes the points of a batch if all of them are plain.
+fn push_plain(points: &mut Vec<Plain>, batch: &PointBatch) -> bool {
+    let (Some(Times { ms, sub_ns: None }), Values::F64(values)) = (&batch.times, &batch.values)
+    else {
+        return false;
+    };
+    let before = points.len();
+    points.reserve(batch.len());
+    for ((step, ms), value) in batch.steps.iter().zip(ms).zip(values) {
+        let Some(rank) = short_rank(*step) else {
+            points.truncate(before);
+            return false;
+        };
+        points.push(Plain {
+            rank,
+            step: *step,
+            ms: *ms,
+            bits: double_bits(*value),
+        });
+    }
+    true
+}
+
 fn compare(a: &Point, b: &Point) -> Ordering {
     if a.step != b.step {
         return decimal_rank(a.step).cmp(&decimal_rank(b.step));
@@ -341,6 +373,10 @@ fn push_value(out: &mut Vec<u8>, value: &Text) {
 
 /// What follows the key in the line of any point.
 fn push_rest(out: &mut Vec<u8>, point: &Point) {
+    if let (Some(ms), 0, Text::Bits(bits)) = (point.ms, point.sub_ns, &point.value) {
+        out.extend_from_slice(PlainLine::new(point.step, ms, *bits).as_bytes());
+        return;
+    }
     out.extend_from_slice(itoa::Buffer::new().format(point.step).as_bytes());
     out.push(b'\t');
     push_time(out, point);
@@ -359,23 +395,74 @@ fn double_bits(x: f64) -> u64 {
 
 type Spilled = Sorter<Point, fn(&Point, &Point) -> Ordering>;
 
+/// A point as nearly all are: a double with a time in milliseconds, and a step that is not
+/// negative. Small, as many are sorted.
+#[derive(Debug, Clone, Copy)]
+struct Plain {
+    /// Steps order as these do.
+    rank: u64,
+    step: i64,
+    ms: i64,
+    bits: u64,
+}
+
+impl Plain {
+    fn compare(&self, other: &Self) -> Ordering {
+        self.rank
+            .cmp(&other.rank)
+            .then_with(|| decimal_rank(self.ms).cmp(&decimal_rank(other.ms)))
+            .then(self.bits.cmp(&other.bits))
+    }
+
+    fn push_rest(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(PlainLine::new(self.step, self.ms, self.bits).as_bytes());
+    }
+}
+
+impl From<Plain> for Point {
+    fn from(plain: Plain) -> Self {
+        Self {
+            step: plain.step,
+            ms: Some(plain.ms),
+            sub_ns: 0,
+            value: Text::Bits(plain.bits),
+        }
+    }
+}
+
+/// Points that wait to be sorted.
+enum Waiting {
+    Plain(Vec<Plain>),
+    Any(Vec<(u128, Point)>),
+    Spilled(Spilled),
+}
+
 /// The points of one series, on their way to be sorted.
 struct Lines {
     key: SeriesKey,
-    points: Vec<(u128, Point)>,
-    spilled: Option<Spilled>,
+    waiting: Waiting,
 }
 
 impl Lines {
     fn new(key: SeriesKey) -> Self {
         Self {
             key,
-            points: Vec::new(),
-            spilled: None,
+            waiting: Waiting::Plain(Vec::new()),
         }
     }
 
     fn push(&mut self, batch: &PointBatch) -> io::Result<()> {
+        if let Waiting::Plain(points) = &mut self.waiting {
+            if !push_plain(points, batch) {
+                let points = std::mem::take(points).into_iter().map(Point::from);
+                let points = points.map(|p| (decimal_rank(p.step), p)).collect();
+                self.waiting = Waiting::Any(points);
+            } else if points.len() >= IN_MEMORY {
+                return self.spill();
+            } else {
+                return Ok(());
+            }
+        }
         for (i, step) in batch.steps.iter().enumerate() {
             let value = match &batch.values {
                 Values::F64(v) => Text::Bits(double_bits(v.get(i).copied().unwrap_or_default())),
@@ -392,14 +479,15 @@ impl Lines {
                 sub_ns: time.map_or(0, |t| t.sub_nanos()),
                 value,
             };
-            match &mut self.spilled {
-                Some(sorter) => sorter.push(point)?,
-                None => {
-                    self.points.push((decimal_rank(point.step), point));
-                    if self.points.len() >= IN_MEMORY {
+            match &mut self.waiting {
+                Waiting::Spilled(sorter) => sorter.push(point)?,
+                Waiting::Any(points) => {
+                    points.push((decimal_rank(point.step), point));
+                    if points.len() >= IN_MEMORY {
                         self.spill()?;
                     }
                 }
+                Waiting::Plain(_) => {}
             }
         }
         Ok(())
@@ -408,31 +496,36 @@ impl Lines {
     fn spill(&mut self) -> io::Result<()> {
         let options = SorterOptions::default().with_memory_bytes(SPILL_BYTES);
         let mut sorter = Sorter::new(options, compare as fn(&Point, &Point) -> Ordering);
-        for (_, point) in std::mem::take(&mut self.points) {
-            sorter.push(point)?;
+        match &mut self.waiting {
+            Waiting::Plain(points) => {
+                for point in std::mem::take(points) {
+                    sorter.push(point.into())?;
+                }
+            }
+            Waiting::Any(points) => {
+                for (_, point) in std::mem::take(points) {
+                    sorter.push(point)?;
+                }
+            }
+            Waiting::Spilled(_) => return Ok(()),
         }
-        self.spilled = Some(sorter);
+        self.waiting = Waiting::Spilled(sorter);
         Ok(())
     }
 
     /// Gives the lines in order, in blocks of whole lines that end after `size` bytes, with the
     /// number of lines in each.
     fn for_each_sorted(
-        mut self,
+        self,
         size: usize,
         mut each: impl FnMut(&[u8], u64) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut block = Vec::with_capacity(size + 256);
         let mut lines = 0;
         let key = format!("{}\t", self.key);
-        let mut line = |point: &Point| -> io::Result<()> {
+        let mut line = |rest: &dyn Fn(&mut Vec<u8>)| -> io::Result<()> {
             block.extend_from_slice(key.as_bytes());
-            match (point.ms, point.sub_ns, &point.value) {
-                (Some(ms), 0, Text::Bits(bits)) => {
-                    block.extend_from_slice(PlainLine::new(point.step, ms, *bits).as_bytes());
-                }
-                _ => push_rest(&mut block, point),
-            }
+            rest(&mut block);
             lines += 1;
             if block.len() >= size {
                 each(&block, lines)?;
@@ -441,17 +534,23 @@ impl Lines {
             }
             Ok(())
         };
-        match self.spilled.take() {
-            Some(sorter) => {
-                for point in sorter.finish()? {
-                    line(&point?)?;
+        match self.waiting {
+            Waiting::Plain(mut points) => {
+                points.sort_by(Plain::compare);
+                for point in points {
+                    line(&|block| point.push_rest(block))?;
                 }
             }
-            None => {
-                self.points
-                    .sort_by(|(x, a), (y, b)| x.cmp(y).then_with(|| compare_rest(a, b)));
-                for (_, point) in &self.points {
-                    line(point)?;
+            Waiting::Any(mut points) => {
+                points.sort_by(|(x, a), (y, b)| x.cmp(y).then_with(|| compare_rest(a, b)));
+                for (_, point) in &points {
+                    line(&|block| push_rest(block, point))?;
+                }
+            }
+            Waiting::Spilled(sorter) => {
+                for point in sorter.finish()? {
+                    let point = point?;
+                    line(&|block| push_rest(block, &point))?;
                 }
             }
         }

@@ -47,17 +47,14 @@ fn nothing_is_the_hash_of_nothing() {
 
 #[test]
 fn more_points_than_fit_in_memory() {
-    let points: Vec<_> = (0..30_000i64)
-        .map(|i| {
-            (
-                "loss".to_owned(),
-                (i * 7919) % 15_013 - 1000,
-                i / 3,
-                i as f64,
-            )
-        })
-        .collect();
-    assert_eq!(ours(&points).points_sha, by_the_rule(&points));
+    for least in [0, -1000] {
+        let point = |i: i64| {
+            let step = (i * 7919) % 15_013 + least;
+            ("loss".to_owned(), step, i / 3, i as f64)
+        };
+        let points: Vec<_> = (0..30_000).map(point).collect();
+        assert_eq!(ours(&points).points_sha, by_the_rule(&points));
+    }
 }
 
 /// The bytes of a line after its key are the same by both ways.
@@ -106,9 +103,19 @@ proptest! {
     }
 
     #[test]
-    fn ranks_order_as_texts(a: i64, b: i64, small in -1000i64..1000) {
-        for (x, y) in [(a, b), (a, small), (small, b)] {
-            prop_assert_eq!(decimal_rank(x).cmp(&decimal_rank(y)), format!("{x}\t").cmp(&format!("{y}\t")));
+    fn ranks_order_as_texts(
+        a: i64,
+        b: i64,
+        small in -1000i64..1000,
+        usual in 0i64..100_000_000_000_000_000,
+    ) {
+        prop_assert!(short_rank(usual).is_some());
+        for (x, y) in [(a, b), (a, small), (small, b), (usual, small), (usual, usual / 10)] {
+            let texts = format!("{x}\t").cmp(&format!("{y}\t"));
+            prop_assert_eq!(decimal_rank(x).cmp(&decimal_rank(y)), texts);
+            if let (Some(x), Some(y)) = (short_rank(x), short_rank(y)) {
+                prop_assert_eq!(x.cmp(&y), texts);
+            }
         }
     }
 }
