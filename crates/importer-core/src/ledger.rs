@@ -70,6 +70,20 @@ pub trait Ledger: Display + Debug + Send + Sync + 'static {
     /// The entry of a run or artifact.
     async fn entry(&self, source: &SourceId, key: &LedgerKey) -> Result<Option<LedgerEntry>>;
 
+    /// The entries of runs and artifacts, in the same order. Ledgers where one question about many
+    /// costs less than many questions have their own.
+    async fn entries(
+        &self,
+        source: &SourceId,
+        keys: &[LedgerKey],
+    ) -> Result<Vec<Option<LedgerEntry>>> {
+        let mut entries = Vec::with_capacity(keys.len());
+        for key in keys {
+            entries.push(self.entry(source, key).await?);
+        }
+        Ok(entries)
+    }
+
     /// Sets the entry of a run or artifact.
     async fn settle(&self, source: &SourceId, key: &LedgerKey, entry: LedgerEntry) -> Result<()>;
 }

@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Collection,
-    CollectionPatch, CollectionPath, FileDraft, FileInfo, HistoryStream, ManifestEntry, PointBatch,
-    Project, ProjectPatch, ProjectPath, Result, Run, RunPath, SeriesInfo,
+    CollectionPatch, CollectionPath, FileDraft, FileInfo, HistoryStream, ImportStamp,
+    ManifestEntry, PointBatch, Project, ProjectPatch, ProjectPath, Result, Run, RunPath,
+    SeriesInfo,
 };
 
 /// What a sink can do.
@@ -40,6 +41,17 @@ pub trait Sink: Display + Debug + Send + Sync + 'static {
 
     /// One run, if there is one.
     async fn run(&self, path: &RunPath) -> Result<Option<Run>>;
+
+    /// What imports have said of runs, in the same order; `None` where there is no run or no import
+    /// has made it. Sinks where one question about many runs costs less than many questions have
+    /// their own.
+    async fn stamps(&self, paths: &[RunPath]) -> Result<Vec<Option<ImportStamp>>> {
+        let mut stamps = Vec::with_capacity(paths.len());
+        for path in paths {
+            stamps.push(self.run(path).await?.and_then(|run| run.import));
+        }
+        Ok(stamps)
+    }
 
     /// The runs of a project, deleted ones too.
     fn runs(&self, path: &ProjectPath) -> BoxStream<'static, Result<Run>>;

@@ -11,8 +11,8 @@ use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Change, Collection,
     CollectionPatch, CollectionPath, ErrorKind, FileDraft, FileInfo, HistoryQuery, HistoryStream,
     HistoryWriter, ImportStamp, ManifestEntry, PointBatch, Precondition, Project, ProjectPatch,
-    ProjectPath, Result, Run, RunPatch, RunPath, RunQuery, SeriesInfo, SeriesKey, Tracker,
-    ValueKind,
+    ProjectPath, Result, Run, RunParts, RunPatch, RunPath, RunQuery, SeriesInfo, SeriesKey,
+    Tracker, ValueKind,
 };
 
 use crate::{RunWriter, SeriesWriter, Sink, SinkCapabilities};
@@ -118,6 +118,11 @@ impl Sink for TrackerSink {
 
     async fn run(&self, path: &RunPath) -> Result<Option<Run>> {
         absent(self.tracker.run(path).await)
+    }
+
+    async fn stamps(&self, paths: &[RunPath]) -> Result<Vec<Option<ImportStamp>>> {
+        let runs = self.tracker.runs_at(paths, RunParts::NONE).await?;
+        Ok(runs.into_iter().map(|run| run?.import).collect())
     }
 
     fn runs(&self, path: &ProjectPath) -> BoxStream<'static, Result<Run>> {
@@ -259,8 +264,11 @@ impl RunWriter for TrackerRunWriter {
     }
 
     async fn commit(self: Box<Self>, run: Run) -> Result<()> {
-        for writer in self.histories.into_values().filter(|w| w.written) {
-            writer.history.into_inner().commit().await?;
+        let written = self.histories.into_values().filter(|w| w.written);
+        let mut histories = written.map(|writer| writer.history.into_inner());
+        let last = if self.is_new { histories.next() } else { None };
+        for history in histories {
+            history.commit().await?;
         }
         if !self.is_new {
             let now = self.tracker.run(&self.path).await?;
@@ -273,11 +281,17 @@ impl RunWriter for TrackerRunWriter {
                 return Ok(());
             }
         }
-        let patch = RunPatch::replacing_all(&run);
-        self.tracker
-            .upsert_run(&self.path, patch, Precondition::None)
-            .await
-            .map(drop)
+        let change = RunPatch::replacing_all(&run);
+        let change = match last {
+            Some(last) => last.commit_with(change).await?,
+            None => Some(change),
+        };
+        if let Some(change) = change {
+            self.tracker
+                .upsert_run(&self.path, change, Precondition::None)
+                .await?;
+        }
+        Ok(())
     }
 }
 

@@ -4,16 +4,19 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::{future::try_join_all, stream::BoxStream};
 
 use crate::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ByteStream, Collection, CollectionPatch,
-    CollectionPath, Content, Digests, EntityName, EntryDraft, FileDraft, FileInfo, HistoryQuery,
-    HistoryStream, LinkDraft, LogLine, ManifestEntry, PointBatch, Precondition, Project,
-    ProjectPatch, ProjectPath, Report, ReportPatch, ReportPath, Result, Run, RunPatch, RunPath,
-    RunQuery, SampleQuery, SeriesInfo, Sweep, SweepPatch, SweepPath, ValueKinds, VersionLink,
-    VersionPatch, VersionRef,
+    CollectionPath, Content, Digests, EntityName, EntryDraft, ErrorKind, FileDraft, FileInfo,
+    HistoryQuery, HistoryStream, LinkDraft, LogLine, ManifestEntry, PointBatch, Precondition,
+    Project, ProjectPatch, ProjectPath, Report, ReportPatch, ReportPath, Result, Run, RunParts,
+    RunPatch, RunPath, RunQuery, SampleQuery, SeriesInfo, Sweep, SweepPatch, SweepPath, ValueKinds,
+    VersionLink, VersionPatch, VersionRef,
 };
+
+/// Runs that [`RunStore::runs_at`] asks for at once where a tracker has no better way.
+const ASKED_AT_ONCE: usize = 8;
 
 /// What a tracker can do. Ask this, rather than trying and failing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,6 +106,24 @@ pub trait RunStore: Display + Debug + Send + Sync + 'static {
     /// # Errors
     /// `NotFound`.
     async fn run(&self, path: &RunPath) -> Result<Run>;
+
+    /// The runs at these addresses, in the same order, deleted ones too; `None` where there is
+    /// none. Objects that are not asked for may be left out. Trackers where one question about many
+    /// runs costs less than many questions have their own.
+    async fn runs_at(&self, paths: &[RunPath], _parts: RunParts) -> Result<Vec<Option<Run>>> {
+        let mut runs = Vec::with_capacity(paths.len());
+        for some in paths.chunks(ASKED_AT_ONCE) {
+            let some = some.iter().map(|path| async move {
+                match self.run(path).await {
+                    Ok(run) => Ok(Some(run)),
+                    Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                    Err(e) => Err(e),
+                }
+            });
+            runs.extend(try_join_all(some).await?);
+        }
+        Ok(runs)
+    }
 
     /// The runs that the query asks for, in its order. A run that changes meanwhile comes once; one
     /// that is made or deleted meanwhile may come or not.
@@ -227,6 +248,16 @@ pub trait HistoryWriter: Debug + Send {
     /// Shows all that was written and staged, in one step ([`Capabilities::atomic_commits`]),
     /// durably.
     async fn commit(self: Box<Self>) -> Result<()>;
+
+    /// Commits and then changes the run, in one step where that costs less than two; nobody sees
+    /// the change without the points. Answers with the change if it is still to be made.
+    ///
+    /// # Errors
+    /// As those of [`Self::commit`] and of [`RunStore::upsert_run`].
+    async fn commit_with(self: Box<Self>, change: RunPatch) -> Result<Option<RunPatch>> {
+        self.commit().await?;
+        Ok(Some(change))
+    }
 }
 
 /// The files of runs. Implementor's contract.

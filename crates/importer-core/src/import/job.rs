@@ -21,7 +21,7 @@ use super::{
     files::may_help,
     filter,
     listing::{Listed, Listing},
-    run,
+    run::{self, Todo},
 };
 use crate::{
     Event, Failure, Finding, Kind, Ledger, Observer, Receipt, RunLine, RunRef, Selection, Sink,
@@ -30,8 +30,13 @@ use crate::{
     rule,
 };
 
-/// Runs that are listed ahead of the work.
-const LISTED_AHEAD: usize = 64;
+/// Runs that are asked about together, if so many are listed, and how often as many are listed ahead
+/// of the work.
+const TOGETHER: usize = 32;
+const AHEAD: usize = 2;
+
+/// Runs that a listing names, and what rules changed of each.
+type Named = Vec<(RunRef, Vec<Finding>)>;
 
 /// One import.
 pub(crate) struct Job {
@@ -239,23 +244,32 @@ impl Job {
 
     /// Lists runs ahead, and works on several at once.
     async fn runs(self: &Arc<Self>, projects: &[Arc<SourceProject>]) -> Result<()> {
-        let (send, mut listed) = mpsc::channel(LISTED_AHEAD);
+        let (send, mut listed) = mpsc::channel(AHEAD);
         let mut tasks = JoinSet::new();
         let (job, to_list) = (Arc::clone(self), projects.to_vec());
         tasks.spawn(async move { job.list(to_list, send).await });
         let permits = Arc::new(Semaphore::new(self.options.jobs.max(1)));
-        while let Some((run, changes)) = listed.recv().await {
-            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
-                break;
-            };
+        'work: while let Some(named) = listed.recv().await {
             if self.stopped() {
                 break;
             }
-            let job = Arc::clone(self);
-            tasks.spawn(async move {
-                let _permit = permit;
-                job.one_run(run, changes).await
-            });
+            let (unchanged, todo) = run::sort_out(self, named).await;
+            for line in unchanged {
+                self.run_done(line, Vec::new());
+            }
+            for todo in todo {
+                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
+                    break 'work;
+                };
+                if self.stopped() {
+                    break 'work;
+                }
+                let job = Arc::clone(self);
+                tasks.spawn(async move {
+                    let _permit = permit;
+                    job.one_run(todo).await
+                });
+            }
             while let Some(done) = tasks.try_join_next() {
                 self.joined(done)?;
             }
@@ -284,43 +298,57 @@ impl Job {
     async fn list(
         &self,
         projects: Vec<Arc<SourceProject>>,
-        send: mpsc::Sender<(RunRef, Vec<Finding>)>,
+        send: mpsc::Sender<Named>,
     ) -> Result<()> {
         let mut left = self.selection.limit.unwrap_or(u64::MAX);
         let mut any = false;
         let mut refused = None;
         for project in projects {
+            if left == 0 || self.stopped() {
+                return Ok(());
+            }
             let runs = Listing::new(self.source.runs(&project, &self.selection));
             let runs = stream::try_unfold(runs, |mut runs| async move {
                 Ok::<_, Error>(runs.try_next().await?.map(|listed| (listed, runs)))
             });
             // An error waits for its turn.
             let asked = |listed| async { Ok::<_, Error>(self.asked_for(listed?).await) };
-            let mut runs = pin!(runs.map(asked).buffered(ASKED));
-            loop {
-                if left == 0 || self.stopped() {
-                    return Ok(());
-                }
-                match runs.try_next().await {
-                    Ok(None) => break,
-                    Ok(Some((Listed::Finding(finding), _))) => self.found(finding),
-                    Ok(Some((Listed::Item(run, changes), wanted))) => {
-                        any = true;
-                        if wanted {
-                            left -= 1;
-                            self.observer.on(&Event::Listed(1));
-                            if send.send((run, changes)).await.is_err() {
-                                return Ok(());
-                            }
-                        }
-                    }
-                    // A source that lists nothing at all is an error; else the rest goes on.
-                    Err(e) if !any && may_help(&e) => return Err(e),
-                    Err(e) => {
-                        self.failed(format!("the listing of project {:?}", project.name), &e);
-                        refused.get_or_insert(e);
+            let mut runs = pin!(runs.map(asked).buffered(ASKED).ready_chunks(TOGETHER));
+            let mut goes_on = true;
+            while goes_on && let Some(chunk) = runs.next().await {
+                let mut named = Vec::new();
+                for listed in chunk {
+                    if left == 0 || self.stopped() {
                         break;
                     }
+                    match listed {
+                        Ok((Listed::Finding(finding), _)) => self.found(finding),
+                        Ok((Listed::Item(run, changes), wanted)) => {
+                            any = true;
+                            if wanted {
+                                left -= 1;
+                                named.push((run, changes));
+                            }
+                        }
+                        // A source that lists nothing at all is an error; else the rest goes on.
+                        Err(e) if !any && may_help(&e) => return Err(e),
+                        Err(e) => {
+                            let what = format!("the listing of project {:?}", project.name);
+                            self.failed(what, &e);
+                            refused.get_or_insert(e);
+                            goes_on = false;
+                            break;
+                        }
+                    }
+                }
+                if !named.is_empty() {
+                    self.observer.on(&Event::Listed(named.len() as u64));
+                    if send.send(named).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                if left == 0 || self.stopped() {
+                    return Ok(());
                 }
             }
         }
@@ -347,12 +375,13 @@ impl Job {
         (listed, wanted)
     }
 
-    async fn one_run(self: Arc<Self>, run: RunRef, changes: Vec<Finding>) -> Result<()> {
+    async fn one_run(self: Arc<Self>, todo: Todo) -> Result<()> {
+        let run = todo.run.clone();
         self.observer.on(&Event::RunStarted {
             id: run.id.clone(),
             name: run.name.clone(),
         });
-        let work = run::import(&self, &run, changes);
+        let work = run::import(&self, todo);
         let outcome = tokio::select! {
             outcome = work => outcome,
             () = self.options.cancel.cancelled() => return Ok(()),
@@ -364,13 +393,18 @@ impl Job {
                 run::failed(&self, &run, failure).await
             }
         };
+        self.run_done(line, findings);
+        Ok(())
+    }
+
+    /// Tells of a run that is done, well or not.
+    fn run_done(&self, line: RunLine, findings: Vec<Finding>) {
         self.count(Told {
             counts: line.counts.clone(),
             findings,
         });
         self.observer.on(&Event::RunDone(Box::new(line.clone())));
         self.report().runs.push(line);
-        Ok(())
     }
 }
 

@@ -32,47 +32,106 @@ fn covers(had: &str, wanted: &str) -> bool {
     wanted.split(' ').all(|kind| had.contains(kind))
 }
 
-/// Imports one run, of which rules changed this and that in the listing.
-pub(super) async fn import(
+/// A run that was listed, and what rules changed of it in the listing.
+pub(super) struct Todo {
+    pub(super) run: RunRef,
+    pub(super) changes: Vec<Finding>,
+    /// What the ledger says of it, where it was asked.
+    entry: Option<LedgerEntry>,
+}
+
+/// Of runs that were listed, those that are to be worked on, and the lines of the others: an
+/// earlier import has done all of them, and they have not changed. Asks for many at once.
+pub(super) async fn sort_out(
     job: &Job,
-    run: &RunRef,
-    changes: Vec<Finding>,
-) -> Result<(RunLine, Vec<Finding>)> {
-    let path = job.target(run).await?;
-    let key = LedgerKey::Run(run.id.clone());
+    listed: Vec<(RunRef, Vec<Finding>)>,
+) -> (Vec<RunLine>, Vec<Todo>) {
+    let todo = |((run, changes), entry)| Todo {
+        run,
+        changes,
+        entry,
+    };
+    let nothing_known = std::iter::repeat_with(|| None);
+    if !job.options.incremental {
+        let todo = listed.into_iter().zip(nothing_known).map(todo);
+        return (Vec::new(), todo.collect());
+    }
+    // Who cannot be asked about many runs is asked about each, which then fails by itself.
+    let keys: Vec<LedgerKey> = listed.iter().map(|(run, _)| key_of(run)).collect();
+    let entries = job.ledger.entries(job.source.id(), &keys).await;
+    let Ok(entries) = entries else {
+        let todo = listed.into_iter().zip(nothing_known).map(todo);
+        return (Vec::new(), todo.collect());
+    };
     let kinds = words_of(&job.selection.kinds);
-    let entry = job
-        .ledger
-        .entry(job.source.id(), &key)
-        .await?
-        .unwrap_or_default();
+    let exact = job.source.capabilities().exact_fingerprints;
+    let mut settled = Vec::new();
+    for ((run, _), entry) in listed.iter().zip(&entries) {
+        let target = job.target(run).await.ok().zip(entry.as_ref());
+        settled.push(target.and_then(|(target, entry)| {
+            let same = entry.target == target.to_string() && entry.fingerprint == run.fingerprint;
+            let all = entry.done && covers(&entry.kinds, &kinds);
+            (same && all && (run.ended || exact)).then_some(target)
+        }));
+    }
+    let there: Vec<RunPath> = settled.iter().flatten().cloned().collect();
+    let stamps = match there.is_empty() {
+        true => Vec::new(),
+        false => job.sink.stamps(&there).await.unwrap_or_default(),
+    };
+    let mut stamps = stamps.into_iter();
+    let (mut lines, mut left) = (Vec::new(), Vec::new());
+    for ((listed, entry), target) in listed.into_iter().zip(entries).zip(settled) {
+        let arrived = target.filter(|_| {
+            let stamp = stamps.next().flatten();
+            stamp.is_some_and(|s| s.complete && is_of(&s, job.source.id(), &listed.0))
+        });
+        match (arrived, entry) {
+            (Some(target), Some(entry)) => lines.push(RunLine {
+                source_id: listed.0.id,
+                target,
+                status: RunStatus::Unchanged,
+                checksums: entry.checksums,
+                counts: Told::unchanged(&entry.tally)
+                    .only(&job.selection.kinds)
+                    .counts,
+            }),
+            (_, entry) => left.push(todo((listed, Some(entry.unwrap_or_default())))),
+        }
+    }
+    (lines, left)
+}
+
+fn key_of(run: &RunRef) -> LedgerKey {
+    LedgerKey::Run(run.id.clone())
+}
+
+/// Imports one run.
+pub(super) async fn import(job: &Job, todo: Todo) -> Result<(RunLine, Vec<Finding>)> {
+    let Todo {
+        run,
+        changes,
+        entry,
+    } = todo;
+    let run = &run;
+    let path = job.target(run).await?;
+    let key = key_of(run);
+    let kinds = words_of(&job.selection.kinds);
+    let entry = match entry {
+        Some(entry) => entry,
+        None => {
+            let entry = job.ledger.entry(job.source.id(), &key).await?;
+            entry.unwrap_or_default()
+        }
+    };
     let there = job.sink.run(&path).await?;
     if let Some(there) = &there {
         check_origin(job.source.id(), run, there)?;
     }
-    let settled = entry.done && entry.target == path.to_string() && covers(&entry.kinds, &kinds);
-    let trusted = run.ended || job.source.capabilities().exact_fingerprints;
     let arrived = there
         .as_ref()
         .and_then(|r| r.import.as_ref())
         .is_some_and(|stamp| stamp.complete);
-    if job.options.incremental
-        && settled
-        && trusted
-        && arrived
-        && entry.fingerprint == run.fingerprint
-    {
-        let line = RunLine {
-            source_id: run.id.clone(),
-            target: path,
-            status: RunStatus::Unchanged,
-            checksums: entry.checksums,
-            counts: Told::unchanged(&entry.tally)
-                .only(&job.selection.kinds)
-                .counts,
-        };
-        return Ok((line, Vec::new()));
-    }
     let record = job.source.run(run).await?;
     let mut account = count_record(job, &record);
     account.found_all(changes);
@@ -193,7 +252,7 @@ pub(super) async fn failed(job: &Job, run: &RunRef, failure: Failure) -> (RunLin
         format!("run {}", run.id),
         "the run failed, see failures",
     ));
-    let key = LedgerKey::Run(run.id.clone());
+    let key = key_of(run);
     let before = job
         .ledger
         .entry(job.source.id(), &key)
@@ -227,11 +286,15 @@ fn fallback_path(run: &RunRef) -> RunPath {
     )
 }
 
+/// Whether a stamp is of a run of this source.
+fn is_of(stamp: &ImportStamp, source: &SourceId, run: &RunRef) -> bool {
+    stamp.run == run.id && stamp.source.split(':').next() == Some(&source.kind)
+}
+
 /// Refuses to write over a run that is something else.
 fn check_origin(source: &SourceId, run: &RunRef, there: &Run) -> Result<()> {
-    let same_kind = |stamp: &ImportStamp| stamp.source.split(':').next() == Some(&source.kind);
     match &there.import {
-        Some(stamp) if stamp.run == run.id && same_kind(stamp) => Ok(()),
+        Some(stamp) if is_of(stamp, source, run) => Ok(()),
         _ => Err(Error::new(
             ErrorKind::Conflict,
             format!(

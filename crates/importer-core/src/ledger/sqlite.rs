@@ -144,6 +144,22 @@ fn failed(path: &Path, e: &rusqlite::Error) -> Error {
     Error::new(kind, format!("use the ledger {}: {e}", path.display()))
 }
 
+fn read_entry(
+    connection: &Connection,
+    source: &str,
+    kind: &str,
+    id: &str,
+) -> rusqlite::Result<Option<LedgerEntry>> {
+    let mut statement = connection
+        .prepare_cached("SELECT entry FROM entries WHERE source = ? AND kind = ? AND id = ?")?;
+    let mut rows = statement.query(params![source, kind, id])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    // An entry that does not parse is one that was never written: its run is done again.
+    Ok(serde_json::from_str(row.get_ref(0)?.as_str()?).ok())
+}
+
 fn id_of(key: &LedgerKey) -> (&'static str, &str) {
     match key {
         LedgerKey::Run(id) => ("run", id),
@@ -201,17 +217,27 @@ impl Ledger for SqliteLedger {
     async fn entry(&self, source: &SourceId, key: &LedgerKey) -> Result<Option<LedgerEntry>> {
         let (kind, id) = id_of(key);
         let (source, id) = (source.to_string(), id.to_owned());
-        let text: Option<String> = self
-            .look_up(move |c| {
-                c.prepare_cached(
-                    "SELECT entry FROM entries WHERE source = ? AND kind = ? AND id = ?",
-                )?
-                .query_row(params![source, kind, id], |r| r.get(0))
-                .optional()
-            })
-            .await?;
-        // An entry that does not parse is one that was never written: its run is done again.
-        Ok(text.and_then(|t| serde_json::from_str(&t).ok()))
+        self.look_up(move |c| read_entry(c, &source, kind, &id))
+            .await
+    }
+
+    async fn entries(
+        &self,
+        source: &SourceId,
+        keys: &[LedgerKey],
+    ) -> Result<Vec<Option<LedgerEntry>>> {
+        let (source, keys) = (source.to_string(), keys.to_vec());
+        self.with(move |c| {
+            let snapshot = c.unchecked_transaction()?;
+            let entries = keys.iter().map(|key| {
+                let (kind, id) = id_of(key);
+                read_entry(&snapshot, &source, kind, id)
+            });
+            let entries = entries.collect::<rusqlite::Result<_>>()?;
+            snapshot.commit()?;
+            Ok(entries)
+        })
+        .await
     }
 
     async fn settle(&self, source: &SourceId, key: &LedgerKey, entry: LedgerEntry) -> Result<()> {
@@ -270,6 +296,28 @@ mod tests {
                 .unwrap(),
             None
         );
+    }
+
+    #[tokio::test]
+    async fn many_are_answered_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let sqlite = SqliteLedger::open(dir.path().join("ledger.db")).unwrap();
+        let memory = super::super::MemoryLedger::new();
+        for ledger in [&sqlite as &dyn Ledger, &memory] {
+            let entry = |target: &str| LedgerEntry {
+                target: target.to_owned(),
+                ..LedgerEntry::default()
+            };
+            let key = |id: &str| LedgerKey::Run(id.to_owned());
+            for id in ["1", "2"] {
+                ledger.settle(&source(), &key(id), entry(id)).await.unwrap();
+            }
+            let asked = [key("2"), LedgerKey::Artifact("1".to_owned()), key("1")];
+            assert_eq!(
+                ledger.entries(&source(), &asked).await.unwrap(),
+                [Some(entry("2")), None, Some(entry("1"))]
+            );
+        }
     }
 
     #[tokio::test]

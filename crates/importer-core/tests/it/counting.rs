@@ -14,8 +14,8 @@ use futures::{StreamExt, stream::BoxStream};
 use importer_core::{Result, RunWriter, Sink, SinkCapabilities};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Collection,
-    CollectionPatch, CollectionPath, FileInfo, HistoryStream, ManifestEntry, PointBatch, Project,
-    ProjectPatch, ProjectPath, Run, RunPath, SeriesInfo,
+    CollectionPatch, CollectionPath, FileInfo, HistoryStream, ImportStamp, ManifestEntry,
+    PointBatch, Project, ProjectPatch, ProjectPath, Run, RunPath, SeriesInfo,
 };
 
 #[derive(Debug)]
@@ -72,6 +72,10 @@ impl Sink for CountingSink {
 
     async fn run(&self, path: &RunPath) -> Result<Option<Run>> {
         self.count("run").run(path).await
+    }
+
+    async fn stamps(&self, paths: &[RunPath]) -> Result<Vec<Option<ImportStamp>>> {
+        self.count("stamps").stamps(paths).await
     }
 
     fn runs(&self, path: &ProjectPath) -> BoxStream<'static, Result<Run>> {

@@ -14,8 +14,8 @@ use importer_core::{
     Source, SourceItem, TrackerSink, TrackerSource, VerifyDepth, check, import,
 };
 use tracker_model::{
-    FileInfo, HistoryQuery, HistoryStream, ImportStamp, MemoryTracker, Run, RunFilter, RunQuery,
-    SeriesHasher, Timestamp, Tracker,
+    Change, FileInfo, HistoryQuery, HistoryStream, ImportStamp, MemoryTracker, Precondition, Run,
+    RunFilter, RunPatch, RunPath, RunQuery, SeriesHasher, Timestamp, Tracker,
 };
 
 use crate::{
@@ -560,6 +560,56 @@ async fn the_target_is_asked_once_for_what_many_versions_need() {
     );
     assert!(report.await.unwrap().is_same());
     assert_eq!(sink.calls()["points"], 2, "each history is read once");
+}
+
+#[tokio::test]
+async fn a_repeat_asks_about_many_runs_at_once() {
+    let runs = (0..100).map(|i| run(&format!("r{i:03}"), 2)).collect();
+    let bench = Bench::new(Script::of(runs));
+    let sink = bench.counting();
+    for status in [RunStatus::Imported, RunStatus::Unchanged] {
+        sink.calls();
+        let receipt = bench
+            .import_into(&sink, ImportOptions::default())
+            .await
+            .unwrap();
+        assert_eq!(receipt.runs.len(), 100);
+        assert!(receipt.runs.iter().all(|r| r.status == status));
+    }
+    let calls = sink.calls();
+    assert!(!calls.contains_key("run"), "{calls:?}");
+    assert!(calls["stamps"] <= 10, "{calls:?}");
+}
+
+/// What is not this run's, or not all there, is not taken for an import that is done.
+#[tokio::test]
+async fn a_target_that_was_changed_is_not_trusted() {
+    let bench = Bench::new(Script::of(vec![run("a", 5), run("b", 5), run("c", 5)]));
+    bench.import().await;
+    let path = |id: &str| -> RunPath { format!("local/p/{id}").parse().unwrap() };
+    let stamp = |run: &Run| run.import.clone().unwrap();
+    let half = ImportStamp {
+        complete: false,
+        ..stamp(&bench.tracker.run(&path("a")).await.unwrap())
+    };
+    let foreign = ImportStamp {
+        run: "another".into(),
+        ..stamp(&bench.tracker.run(&path("b")).await.unwrap())
+    };
+    for (id, import) in [("a", half), ("b", foreign)] {
+        let mut patch = RunPatch::new();
+        patch.import = Change::Set(import);
+        bench
+            .tracker
+            .upsert_run(&path(id), patch, Precondition::None)
+            .await
+            .unwrap();
+    }
+    bench.tracker.delete_run(&path("c")).await.unwrap();
+    let receipt = bench.import().await;
+    assert_eq!(status(&receipt, "a"), RunStatus::Imported);
+    assert_eq!(status(&receipt, "b"), RunStatus::Failed);
+    assert_eq!(status(&receipt, "c"), RunStatus::Imported);
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ where
     writers::bad_batches(tracker).await;
     writers::streams(tracker).await;
     writers::deletion(tracker).await;
+    writers::with_change(tracker).await;
 }
 
 async fn infos(tracker: &dyn Tracker, id: &str) -> Vec<SeriesInfo> {

@@ -5,7 +5,7 @@ use futures::TryStreamExt;
 use super::support::{kind, list, new_run, run_path, upsert};
 use crate::{
     Change, DatasetInput, ErrorKind, Git, ImportStamp, JsonObject, JsonPatch, Precondition, Run,
-    RunOrder, RunPatch, RunPath, RunQuery, RunState, Timestamp, Tracker,
+    RunOrder, RunParts, RunPatch, RunPath, RunQuery, RunState, Timestamp, Tracker,
 };
 
 /// Runs: every field, changes in part, preconditions, queries, deletion.
@@ -20,6 +20,7 @@ where
     large_objects(&*tracker).await;
     preconditions(&*tracker).await;
     deletion(&*tracker).await;
+    many_at_once(&*tracker).await;
     let tracker = factory().await;
     queries(&*tracker).await;
     stable_pages(&*factory().await).await;
@@ -253,6 +254,30 @@ async fn preconditions(tracker: &dyn Tracker) {
             .as_deref(),
         Some("f")
     );
+}
+
+async fn many_at_once(tracker: &dyn Tracker) {
+    let mut paths = Vec::new();
+    for i in 0..20 {
+        let path = run_path(&format!("many{i}"));
+        if i % 3 > 0 {
+            let patch = RunPatch::new()
+                .with_name(format!("{i}"))
+                .with_config(JsonPatch::Replace(object(&serde_json::json!({ "i": i }))));
+            upsert(tracker, &path, patch).await;
+        }
+        paths.push(path);
+    }
+    paths.reverse();
+    let found = tracker.runs_at(&paths, RunParts::ALL).await.unwrap();
+    assert_eq!(found.len(), paths.len());
+    for (path, found) in paths.iter().zip(found) {
+        assert_eq!(found, tracker.run(path).await.ok(), "in order, or none");
+    }
+    let some = tracker.runs_at(&paths, RunParts::NONE).await.unwrap();
+    let names: Vec<_> = some.into_iter().flatten().map(|run| run.name).collect();
+    assert_eq!(names.len(), 13, "without their objects");
+    assert_eq!(names.first(), Some(&Some("19".to_owned())));
 }
 
 async fn deletion(tracker: &dyn Tracker) {

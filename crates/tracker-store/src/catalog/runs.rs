@@ -79,11 +79,15 @@ pub(crate) fn require(connection: &Connection, path: &RunPath) -> Outcome<i64> {
     id(connection, path)?.ok_or_else(|| Error::not_found(format_args!("run {path}")).into())
 }
 
-pub(crate) fn find(connection: &Connection, path: &RunPath) -> Outcome<Option<(i64, Run)>> {
+pub(crate) fn find(
+    connection: &Connection,
+    path: &RunPath,
+    parts: RunParts,
+) -> Outcome<Option<(i64, Run)>> {
     let sql = format!(
         "SELECT {} FROM run JOIN project ON project.id = run.project
          WHERE project.entity = ?1 AND project.name = ?2 AND run_id = ?3",
-        columns(RunParts::ALL)
+        columns(parts)
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![

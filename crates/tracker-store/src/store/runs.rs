@@ -7,7 +7,8 @@ use futures::{
 };
 use rusqlite::Connection;
 use tracker_model::{
-    Error, Precondition, Result, Run, RunOrder, RunPatch, RunPath, RunQuery, RunStore, Timestamp,
+    Error, Precondition, Result, Run, RunOrder, RunParts, RunPatch, RunPath, RunQuery, RunStore,
+    Timestamp,
 };
 
 use super::{EmbeddedStore, history::remove_files, pages::paginate};
@@ -27,13 +28,9 @@ const AMONG_FIRST: usize = 1000;
 impl RunStore for EmbeddedStore {
     async fn upsert_run(&self, path: &RunPath, patch: RunPatch, pre: Precondition) -> Result<Run> {
         let key = path.clone();
-        let write = move |c: &Connection| {
-            let run = upsert(c, key, patch, pre)?;
-            let ended = run.state.is_terminal() && tail::exists(c, &run.path)?;
-            Ok((run, ended))
-        };
-        let (run, ended) = self.catalog().write("write a run", write).await?;
-        if ended {
+        let write = move |c: &Connection| upsert(c, key, patch, pre);
+        let Written { run, ended_live } = self.catalog().write("write a run", write).await?;
+        if ended_live {
             self.try_seal(path).await;
         }
         Ok(run)
@@ -43,11 +40,22 @@ impl RunStore for EmbeddedStore {
         let key = path.clone();
         let found = self
             .catalog()
-            .look_up("read a run", move |c| runs::find(c, &key))
+            .look_up("read a run", move |c| runs::find(c, &key, RunParts::ALL))
             .await?;
         found
             .map(|(_, run)| run)
             .ok_or_else(|| Error::not_found(format_args!("run {path}")))
+    }
+
+    async fn runs_at(&self, paths: &[RunPath], parts: RunParts) -> Result<Vec<Option<Run>>> {
+        let paths = paths.to_vec();
+        let find = move |c: &Connection| {
+            let found = paths.iter().map(|path| runs::find(c, path, parts));
+            found
+                .map(|found| Ok(found?.map(|(_, run)| run)))
+                .collect::<Outcome<_>>()
+        };
+        self.catalog().read("read runs", find).await
     }
 
     fn find_runs(&self, query: RunQuery) -> BoxStream<'static, Result<Run>> {
@@ -193,22 +201,36 @@ fn pages(ids: &[i64]) -> Vec<Vec<i64>> {
         .collect()
 }
 
-fn upsert(c: &Connection, path: RunPath, patch: RunPatch, pre: Precondition) -> Outcome<Run> {
-    let found = runs::find(c, &path)?;
+/// A run that was written.
+pub(super) struct Written {
+    pub(super) run: Run,
+    /// It has ended, and has points that were logged live.
+    pub(super) ended_live: bool,
+}
+
+pub(super) fn upsert(
+    c: &Connection,
+    path: RunPath,
+    patch: RunPatch,
+    pre: Precondition,
+) -> Outcome<Written> {
+    let found = runs::find(c, &path, RunParts::ALL)?;
     pre.check(&path, found.as_ref().map(|(_, run)| run.version))?;
-    match found {
+    let run = match found {
         Some((id, mut run)) => {
             patch.apply(&mut run);
             run.version += 1;
             runs::update(c, id, &run)?;
-            Ok(run)
+            run
         }
         None => {
             let mut run = Run::new(path, Timestamp::now());
             patch.apply(&mut run);
             run.version = 1;
             runs::insert(c, &run)?;
-            Ok(run)
+            run
         }
-    }
+    };
+    let ended_live = run.state.is_terminal() && tail::exists(c, &run.path)?;
+    Ok(Written { run, ended_live })
 }

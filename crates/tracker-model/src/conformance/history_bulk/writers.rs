@@ -335,3 +335,25 @@ pub(super) async fn deletion(tracker: &dyn Tracker) {
     let writer = tracker.history_writer(&run, METRICS, "t").await.unwrap();
     assert!(writer.staged().is_empty(), "nor anything staged");
 }
+
+/// A commit may make a change to the run, too; what it does not make it gives back.
+pub(super) async fn with_change(tracker: &dyn Tracker) {
+    let run = new_run(tracker, "with-change").await;
+    for (i, (from, to)) in [(0u64, 10i64), (10, 10), (10, 20)].into_iter().enumerate() {
+        let mut writer = tracker.history_writer(&run, METRICS, "t").await.unwrap();
+        if (from as i64) < to {
+            writer
+                .write(from, part("k", from as i64, to))
+                .await
+                .unwrap();
+        }
+        let name = format!("name {i}");
+        let change = RunPatch::new().with_name(name.clone());
+        if let Some(left) = writer.commit_with(change.clone()).await.unwrap() {
+            assert_eq!(left, change, "what is given back is all of the change");
+            upsert(tracker, &run, left).await;
+        }
+        assert_eq!(tracker.run(&run).await.unwrap().name, Some(name));
+        check_history(tracker, &run, [("k", ramp(0, to))]).await;
+    }
+}

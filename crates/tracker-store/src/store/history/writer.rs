@@ -3,7 +3,8 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use async_trait::async_trait;
 use tokio::task::JoinHandle;
 use tracker_model::{
-    Error, HistoryStream, HistoryWriter, PointBatch, Result, RunPath, SeriesInfo, SeriesKey,
+    Error, HistoryStream, HistoryWriter, PointBatch, Precondition, Result, RunPatch, RunPath,
+    SeriesInfo, SeriesKey,
 };
 
 use super::seal;
@@ -16,7 +17,7 @@ use crate::{
     error::{Doing, unexpected},
     history::{Buffer, Encoder, Sealed, SegmentBody, View, encode, push_joined},
     storage::{NamedLock, Storage},
-    store::{EmbeddedStore, Inner, blocking},
+    store::{EmbeddedStore, Inner, blocking, runs::upsert},
 };
 
 /// A batch of more bytes than any column can hold.
@@ -368,10 +369,22 @@ impl HistoryWriter for StoreWriter {
         Ok(())
     }
 
-    async fn commit(mut self: Box<Self>) -> Result<()> {
+    async fn commit(self: Box<Self>) -> Result<()> {
+        self.show(None).await.map(drop)
+    }
+
+    async fn commit_with(self: Box<Self>, change: RunPatch) -> Result<Option<RunPatch>> {
+        self.show(Some(change)).await
+    }
+}
+
+impl StoreWriter {
+    /// Shows what was written and changes the run in one transaction; answers with the change if
+    /// there was nothing to show.
+    async fn show(mut self: Box<Self>, change: Option<RunPatch>) -> Result<Option<RunPatch>> {
         let segment = self.seal().await?;
         if segment.is_none() && !self.has_staged {
-            return Ok(());
+            return Ok(change);
         }
         let (run, id, stream, token) = (self.run.clone(), self.id, self.stream, self.token.clone());
         let last_row = self
@@ -399,19 +412,29 @@ impl HistoryWriter for StoreWriter {
                     files.extend(segments::remove(c, segment.id)?);
                 }
             }
-            Ok((lock, files, seal::is_simple(c, id, stream)?))
+            let ended = match change {
+                Some(change) => upsert(c, run, change, Precondition::None)?.ended_live,
+                None => false,
+            };
+            Ok((lock, files, seal::is_simple(c, id, stream)?, ended))
         };
-        let (_, files, simple) = self.inner.catalog.write("commit a history", show).await?;
+        let (_, files, simple, ended) = self.inner.catalog.write("commit a history", show).await?;
         remove_files(&self.inner, files).await;
-        if simple {
-            return Ok(());
-        }
-        if let Err(e) =
-            seal::compact_locked(&self.inner, &self.lock, &self.run, self.id, self.stream).await
+        if !simple
+            && let Err(e) =
+                seal::compact_locked(&self.inner, &self.lock, &self.run, self.id, self.stream).await
         {
             tracing::warn!(run = %self.run, error = %e, "the history stays in many segments for now");
         }
-        Ok(())
+        if ended {
+            let store = EmbeddedStore {
+                inner: Arc::clone(&self.inner),
+            };
+            let run = self.run.clone();
+            drop(self);
+            store.try_seal(&run).await;
+        }
+        Ok(None)
     }
 }
 
