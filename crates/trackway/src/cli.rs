@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use commands::Command;
+use commands::{Command, LogForm};
 use failure::{Exit, Failure, Result};
 use output::Output;
 use settings::{GlobalArgs, Settings};
@@ -105,7 +105,7 @@ fn invoke() -> ExitCode {
 fn start(cli: Cli) -> Result<(Shell, Command)> {
     let settings = Settings::read(&cli.global)?;
     let talk = Talk::new(&cli.global, settings.color);
-    log(&cli.global);
+    log(&cli.global, &cli.command);
     let out = Output::new(&cli.global, settings.color);
     Ok((
         Shell {
@@ -132,9 +132,10 @@ fn work(shell: &mut Shell, command: Command) -> Result<Exit> {
 }
 
 /// What libraries say, on standard error: nothing unless asked.
-fn log(global: &GlobalArgs) {
+fn log(global: &GlobalArgs, command: &Command) {
     use tracing_subscriber::EnvFilter;
-    let level = match global.verbose {
+    let (verbose, form) = command.log(if global.quiet { 0 } else { global.verbose });
+    let level = match verbose {
         0 => return,
         1 => "info",
         2 => "debug",
@@ -145,15 +146,21 @@ fn log(global: &GlobalArgs) {
         "tracker_model",
         "tracker_http",
         "tracker_store",
+        "tracker_server",
         "importer_core",
         "importer_mlflow",
     ];
     let filter = ours.map(|name| format!("{name}={level}")).join(",");
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .without_time()
-        .init();
+        .with_writer(std::io::stderr);
+    match form {
+        LogForm::Plain => log.without_time().init(),
+        #[cfg(feature = "server")]
+        LogForm::Timed => log.with_target(false).init(),
+        #[cfg(feature = "server")]
+        LogForm::Json => log.json().init(),
+    }
 }
 
 /// The definition of the command line, for completions.
@@ -210,6 +217,13 @@ mod tests {
             "sweeps p --format csv",
             "sweeps show p/s",
             "export history p --per-run -o d --filter x --order=-name --since 7d",
+            "serve --listen 127.0.0.1:0 --public-url https://x.example --crash-after 60 --log-json --json",
+            "user add ada --admin --api-key 12345678",
+            "user add ada --new-key",
+            "user ls",
+            "user rm ada --yes",
+            "user team vision ada --role viewer",
+            "user team vision ada --remove",
             "files put r a b --root d",
             "files rm r *.png --yes",
             "history r -k a,b --all --stream system --min-step -5 --max-step 5 --from x",

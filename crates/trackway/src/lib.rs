@@ -8,6 +8,7 @@
 //! - [`client`]: handles on the runs and files of any tracker;
 //! - [`store`]: the embedded tracker, one folder;
 //! - [`import`]: sources, sinks, and the pipeline between them, with a receipt;
+//! - `server` (feature `server`): the W&B wire protocol over any tracker;
 //! - `mlflow` (feature `mlflow`): MLflow as a source.
 //!
 //! ```
@@ -29,6 +30,8 @@ pub use importer_core as import;
 pub use importer_mlflow as mlflow;
 pub use tracker_client as client;
 pub use tracker_model as model;
+#[cfg(feature = "server")]
+pub use tracker_server as server;
 pub use tracker_store as store;
 
 #[cfg(feature = "cli")]

@@ -16,8 +16,12 @@ mod import;
 mod projects;
 mod run;
 mod runs;
+#[cfg(feature = "server")]
+mod serve;
 mod sweeps;
 mod update;
+#[cfg(feature = "server")]
+mod user;
 
 use clap::Subcommand;
 
@@ -25,6 +29,19 @@ use super::{
     Shell,
     failure::{Exit, Result},
 };
+
+/// How a log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogForm {
+    /// For somebody who looks at one invocation.
+    Plain,
+    /// For something that runs for long.
+    #[cfg(feature = "server")]
+    Timed,
+    /// For programs.
+    #[cfg(feature = "server")]
+    Json,
+}
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -57,6 +74,12 @@ pub(crate) enum Command {
     Files(files::FilesArgs),
     /// List or get artifacts: models, traces, datasets
     Artifacts(artifacts::ArtifactsArgs),
+    /// Serve a store: programs log to it and read from it with the wandb SDK
+    #[cfg(feature = "server")]
+    Serve(serve::ServeArgs),
+    /// Say who may use a server
+    #[cfg(feature = "server")]
+    User(user::UserArgs),
     /// Look for damage in a store
     Fsck(fsck::FsckArgs),
     /// Remove from a store what nothing uses any more
@@ -68,6 +91,17 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// What libraries say is told from this verbosity on, and how: a server keeps a log.
+    pub(crate) fn log(&self, verbose: u8) -> (u8, LogForm) {
+        match self {
+            #[cfg(feature = "server")]
+            Self::Serve(args) if args.log_json => (verbose + 1, LogForm::Json),
+            #[cfg(feature = "server")]
+            Self::Serve(_) => (verbose + 1, LogForm::Timed),
+            _ => (verbose, LogForm::Plain),
+        }
+    }
+
     /// Does it.
     pub(crate) async fn run(self, shell: &mut Shell) -> Result<Exit> {
         match self {
@@ -85,6 +119,10 @@ impl Command {
             Self::Export(args) => export::run(shell, args).await,
             Self::Files(args) => files::run(shell, args).await,
             Self::Artifacts(args) => artifacts::run(shell, args).await,
+            #[cfg(feature = "server")]
+            Self::Serve(args) => Box::pin(serve::run(shell, args)).await,
+            #[cfg(feature = "server")]
+            Self::User(args) => user::run(shell, args).await,
             Self::Fsck(args) => fsck::run(shell, args).await,
             Self::Gc(args) => gc::run(shell, args).await,
             Self::Doctor(args) => doctor::run(shell, args).await,
