@@ -153,7 +153,11 @@ impl Accounts {
             keys: Mutex::default(),
             hashing: Semaphore::new(2),
         });
-        Ok(Self { records, salt, known })
+        Ok(Self {
+            records,
+            salt,
+            known,
+        })
     }
 
     /// Makes the user `local`, an admin, if there is no user, and answers its key, which cannot be
@@ -215,7 +219,9 @@ impl Accounts {
         user: &EntityName,
         description: Option<String>,
     ) -> Result<(ApiKey, SecretString)> {
-        self.user(user).await?.ok_or_else(|| Error::not_found(format_args!("user {user}")))?;
+        self.user(user)
+            .await?
+            .ok_or_else(|| Error::not_found(format_args!("user {user}")))?;
         let key = new_key()?;
         let known = self.add_key(user, &key, description).await?;
         Ok((known, key))
@@ -345,7 +351,9 @@ impl Accounts {
             let message = format!("there is a user {name} already");
             return Err(Error::new(ErrorKind::AlreadyExists, message));
         }
-        self.user(admin).await?.ok_or_else(|| Error::not_found(format_args!("user {admin}")))?;
+        self.user(admin)
+            .await?
+            .ok_or_else(|| Error::not_found(format_args!("user {admin}")))?;
         let team = Team {
             name: name.clone(),
             members: BTreeMap::from([(admin.clone(), Role::Admin)]),
@@ -369,7 +377,9 @@ impl Accounts {
         user: &EntityName,
         role: Option<Role>,
     ) -> Result<()> {
-        self.user(user).await?.ok_or_else(|| Error::not_found(format_args!("user {user}")))?;
+        self.user(user)
+            .await?
+            .ok_or_else(|| Error::not_found(format_args!("user {user}")))?;
         if let (Some(_), None) = (role, self.team(team).await?) {
             self.add_team(team.clone(), user).await?;
         }
@@ -457,7 +467,10 @@ impl Accounts {
         });
         match hash.await {
             Ok(Ok(hash)) => Ok(hex::encode(hash)),
-            _ => Err(Error::new(ErrorKind::Unexpected, "a key could not be hashed")),
+            _ => Err(Error::new(
+                ErrorKind::Unexpected,
+                "a key could not be hashed",
+            )),
         }
     }
 
@@ -470,7 +483,10 @@ impl Accounts {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], (String, Viewers)>> {
-        self.known.keys.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known
+            .keys
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn get<T: DeserializeOwned>(&self, space: &str, key: &str) -> Result<Option<T>> {
@@ -487,13 +503,18 @@ impl Accounts {
     ) -> Result<()> {
         let json = serde_json::to_value(value)
             .map_err(|e| Error::new(ErrorKind::Unexpected, "write a record").with_source(e))?;
-        self.records.put_record(space, key, json, pre).await.map(drop)
+        self.records
+            .put_record(space, key, json, pre)
+            .await
+            .map(drop)
     }
 }
 
 impl fmt::Debug for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Accounts").field("records", &self.records).finish_non_exhaustive()
+        f.debug_struct("Accounts")
+            .field("records", &self.records)
+            .finish_non_exhaustive()
     }
 }
 
@@ -530,7 +551,7 @@ pub(crate) async fn secret(records: &dyn RecordStore, name: &str) -> Result<[u8;
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut out = [0; N];
     getrandom::fill(&mut out).map_err(|e| {
         Error::new(ErrorKind::Unavailable, "the system gives no random numbers").with_source(e)
@@ -561,7 +582,9 @@ mod tests {
     use super::*;
 
     async fn accounts() -> Accounts {
-        Accounts::open(Arc::new(MemoryTracker::new())).await.unwrap()
+        Accounts::open(Arc::new(MemoryTracker::new()))
+            .await
+            .unwrap()
     }
 
     fn name(text: &str) -> EntityName {
@@ -575,8 +598,17 @@ mod tests {
         assert_eq!(key.expose_secret().len(), 40);
         assert!(accounts.ensure_one().await.unwrap().is_none());
         let viewer = accounts.viewer(key.expose_secret()).await.unwrap().unwrap();
-        assert_eq!((viewer.user.name.as_str(), viewer.user.admin), (LOCAL, true));
-        assert!(accounts.viewer("00000000000000000000").await.unwrap().is_none());
+        assert_eq!(
+            (viewer.user.name.as_str(), viewer.user.admin),
+            (LOCAL, true)
+        );
+        assert!(
+            accounts
+                .viewer("00000000000000000000")
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[tokio::test]
@@ -588,7 +620,13 @@ mod tests {
         let (second, other) = accounts.generate_key(&name("ada"), None).await.unwrap();
         assert_eq!(accounts.keys(&name("ada")).await.unwrap().len(), 2);
         assert!(accounts.delete_key(&name("ada"), &second.id).await.unwrap());
-        assert!(accounts.viewer(other.expose_secret()).await.unwrap().is_none());
+        assert!(
+            accounts
+                .viewer(other.expose_secret())
+                .await
+                .unwrap()
+                .is_none()
+        );
         accounts.delete_user(&name("ada")).await.unwrap();
         assert!(accounts.viewer(key).await.unwrap().is_none());
     }
@@ -598,18 +636,32 @@ mod tests {
         let records = Arc::new(MemoryTracker::new());
         let accounts = Accounts::open(records.clone()).await.unwrap();
         let key = SecretString::from("a-key-of-my-own");
-        accounts.add_user(name("ada"), false, Some(key)).await.unwrap();
+        accounts
+            .add_user(name("ada"), false, Some(key))
+            .await
+            .unwrap();
         for space in [USERS, KEYS, TEAMS, SERVER] {
             let all: Vec<Record> = records.records(space, "").try_collect().await.unwrap();
             assert!(!format!("{all:?}").contains("key-of-my"), "{all:?}");
         }
-        for key in ["short", "with a space in it", "ключключключ", &"x".repeat(600)] {
+        for key in [
+            "short",
+            "with a space in it",
+            "ключключключ",
+            &"x".repeat(600),
+        ] {
             let key = Some(SecretString::from(key.to_owned()));
-            let error = accounts.add_user(name("bob"), false, key).await.unwrap_err();
+            let error = accounts
+                .add_user(name("bob"), false, key)
+                .await
+                .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
         }
         let same = Some(SecretString::from("a-key-of-my-own"));
-        let error = accounts.add_user(name("bob"), false, same).await.unwrap_err();
+        let error = accounts
+            .add_user(name("bob"), false, same)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert!(accounts.user(&name("bob")).await.unwrap().is_none());
     }
@@ -622,18 +674,45 @@ mod tests {
             keys.push(accounts.add_user(name(user), false, None).await.unwrap().1);
         }
         let team = name("vision");
-        accounts.set_member(&team, &name("ada"), Some(Role::Admin)).await.unwrap();
-        accounts.set_member(&team, &name("bob"), Some(Role::Viewer)).await.unwrap();
+        accounts
+            .set_member(&team, &name("ada"), Some(Role::Admin))
+            .await
+            .unwrap();
+        accounts
+            .set_member(&team, &name("bob"), Some(Role::Viewer))
+            .await
+            .unwrap();
         let mut rights = Vec::new();
         for key in &keys {
             let viewer = accounts.viewer(key.expose_secret()).await.unwrap().unwrap();
-            rights.push((viewer.may_read(&team), viewer.may_write(&team), viewer.may_manage(&team)));
+            rights.push((
+                viewer.may_read(&team),
+                viewer.may_write(&team),
+                viewer.may_manage(&team),
+            ));
         }
-        assert_eq!(rights, [(true, true, true), (true, false, false), (false, false, false)]);
-        accounts.set_member(&team, &name("bob"), None).await.unwrap();
-        let bob = accounts.viewer(keys[1].expose_secret()).await.unwrap().unwrap();
+        assert_eq!(
+            rights,
+            [
+                (true, true, true),
+                (true, false, false),
+                (false, false, false)
+            ]
+        );
+        accounts
+            .set_member(&team, &name("bob"), None)
+            .await
+            .unwrap();
+        let bob = accounts
+            .viewer(keys[1].expose_secret())
+            .await
+            .unwrap()
+            .unwrap();
         assert!(!bob.may_read(&team));
-        let taken = accounts.add_user(team.clone(), false, None).await.unwrap_err();
+        let taken = accounts
+            .add_user(team.clone(), false, None)
+            .await
+            .unwrap_err();
         assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
     }
 }

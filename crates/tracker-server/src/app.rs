@@ -42,7 +42,10 @@ impl App {
         options: Options,
     ) -> Result<Self> {
         let signer = Signer::new(secret(&*records, "url-key").await?, options.url_lifetime);
-        let budget = options.body_budget.max(options.max_body).min(Semaphore::MAX_PERMITS);
+        let budget = options
+            .body_budget
+            .max(options.max_body)
+            .min(Semaphore::MAX_PERMITS);
         Ok(Self {
             api: Api::new(tracker.clone()).without_cache(),
             tracker,
@@ -90,8 +93,8 @@ impl App {
     /// Marks runs as crashed that have been silent for too long.
     pub(crate) async fn bury(&self) -> Result<u64> {
         let limit = i64::try_from(self.options.heartbeat_timeout.as_millis()).unwrap_or(i64::MAX);
-        let filter = RunFilter::parse("state = running or state = preempting")
-            .map_err(Error::of_query)?;
+        let filter =
+            RunFilter::parse("state = running or state = preempting").map_err(Error::of_query)?;
         let mut runs = self.tracker.find_runs(RunQuery::new().with_filter(filter));
         let mut buried = 0;
         while let Some(run) = runs.try_next().await? {
@@ -100,7 +103,11 @@ impl App {
             let Some(heard) = run.heartbeat_at else {
                 continue;
             };
-            if Timestamp::now().as_millis().saturating_sub(heard.as_millis()) <= limit {
+            if Timestamp::now()
+                .as_millis()
+                .saturating_sub(heard.as_millis())
+                <= limit
+            {
                 continue;
             }
             let mut patch = RunPatch::new().with_state(match run.state {
@@ -180,7 +187,11 @@ fn key_of(authorization: &str) -> Option<String> {
 
 /// The run that a path of the wire names.
 pub(crate) fn run_path(entity: &str, project: &str, run: &str) -> Result<RunPath> {
-    Ok(RunPath::new(entity.parse()?, project.parse()?, run.parse()?))
+    Ok(RunPath::new(
+        entity.parse()?,
+        project.parse()?,
+        run.parse()?,
+    ))
 }
 
 #[cfg(test)]
@@ -191,7 +202,14 @@ mod tests {
     fn keys_in_headers() {
         assert_eq!(key_of("Basic YXBpOmtleTp4").as_deref(), Some("key:x"));
         assert_eq!(key_of("bearer abc").as_deref(), Some("abc"));
-        for header in ["", "Basic", "Basic !", "Basic YXBp", "Digest x", "Basic /w=="] {
+        for header in [
+            "",
+            "Basic",
+            "Basic !",
+            "Basic YXBp",
+            "Digest x",
+            "Basic /w==",
+        ] {
             assert_eq!(key_of(header), None, "{header}");
         }
     }

@@ -33,7 +33,9 @@ pub(crate) fn line(number: u64, text: &str) -> LogLine {
     let Some(time) = utc(stamp) else {
         return LogLine::new(number, text);
     };
-    let labelled = rest.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    let labelled = rest
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "));
     let (label, content) = match labelled {
         // Programs print brackets too: what the SDK puts there is one word.
         Some((label, content)) if is_label(label) => (Some(label.to_owned()), content),
@@ -47,7 +49,11 @@ pub(crate) fn line(number: u64, text: &str) -> LogLine {
 }
 
 fn level(error: bool) -> LogLevel {
-    if error { LogLevel::Error } else { LogLevel::Output }
+    if error {
+        LogLevel::Error
+    } else {
+        LogLevel::Output
+    }
 }
 
 /// The SDK labels lines of several writers with `rank-3`, `node-0` and the like.
@@ -58,7 +64,11 @@ fn is_label(text: &str) -> bool {
 /// A time without a zone.
 fn utc(text: &str) -> Option<Timestamp> {
     let zoneless = text.len() >= 19 && !text.ends_with('Z') && !text.contains('+');
-    let zoned = if zoneless { format!("{text}Z") } else { text.to_owned() };
+    let zoned = if zoneless {
+        format!("{text}Z")
+    } else {
+        text.to_owned()
+    };
     zoned.parse().ok()
 }
 
@@ -69,13 +79,25 @@ mod tests {
     #[test]
     fn lines_of_both_forms() {
         let time = "2026-11-21T07:36:00.38885Z".parse().ok();
-        let structured = line(3, r#"{"ts":"2026-11-21T07:36:00.388850","content":"step \u001b[0m 1"}"#);
+        let structured = line(
+            3,
+            r#"{"ts":"2026-11-21T07:36:00.388850","content":"step \u001b[0m 1"}"#,
+        );
         assert_eq!((structured.number, structured.time), (3, time));
-        assert_eq!((structured.level, structured.text.as_str()), (LogLevel::Output, "step \u{1b}[0m 1"));
+        assert_eq!(
+            (structured.level, structured.text.as_str()),
+            (LogLevel::Output, "step \u{1b}[0m 1")
+        );
         let error = line(0, r#"{"level":"error","ts":"x","content":"","label":"w"}"#);
-        assert_eq!((error.level, error.time, error.label.as_deref()), (LogLevel::Error, None, Some("w")));
+        assert_eq!(
+            (error.level, error.time, error.label.as_deref()),
+            (LogLevel::Error, None, Some("w"))
+        );
         let plain = line(0, "ERROR 2026-11-21T07:36:00.388850 a [b] c");
-        assert_eq!((plain.time, plain.level, plain.text.as_str()), (time, LogLevel::Error, "a [b] c"));
+        assert_eq!(
+            (plain.time, plain.level, plain.text.as_str()),
+            (time, LogLevel::Error, "a [b] c")
+        );
         let empty = line(0, "2026-11-21T07:36:00.388850 ");
         assert_eq!((empty.time, empty.text.as_str()), (time, ""));
     }

@@ -21,7 +21,10 @@ use crate::{
 };
 
 fn expired() -> HttpError {
-    HttpError::new(StatusCode::FORBIDDEN, "this URL has expired, or was never valid; ask for a new one")
+    HttpError::new(
+        StatusCode::FORBIDDEN,
+        "this URL has expired, or was never valid; ask for a new one",
+    )
 }
 
 /// `PUT /storage/{token}/{name}`: contents for what the token allows.
@@ -84,7 +87,10 @@ fn checked(headers: &HeaderMap) -> HttpResult<impl FnOnce(ByteStream) -> ByteStr
                     }
                     Some(Err(error)) => Some((Err(error), None)),
                     None if hasher.finalize().as_slice() == wanted => None,
-                    None => Some((Err(Error::invalid("the contents are not those of Content-MD5")), None)),
+                    None => Some((
+                        Err(Error::invalid("the contents are not those of Content-MD5")),
+                        None,
+                    )),
                 }
             })
             .boxed()
@@ -133,7 +139,10 @@ async fn file(
     let info = find(app, run, name).await?;
     let tag = info.digests.md5.clone();
     let size = info.digests.size;
-    answer(method, headers, name, size, &tag, |range| app.tracker.open_file(run, name, range)).await
+    answer(method, headers, name, size, &tag, |range| {
+        app.tracker.open_file(run, name, range)
+    })
+    .await
 }
 
 /// What is known of a file.
@@ -160,7 +169,9 @@ pub(crate) async fn answer<F>(
 where
     F: Future<Output = Result<ByteStream>>,
 {
-    let wanted = headers.get(header::RANGE).and_then(|range| range.to_str().ok());
+    let wanted = headers
+        .get(header::RANGE)
+        .and_then(|range| range.to_str().ok());
     let range = match wanted.map(|text| byte_range(text, size)) {
         None | Some(Wanted::All) => None,
         Some(Wanted::Part(range)) => Some(range),
@@ -170,13 +181,19 @@ where
             return Ok((StatusCode::RANGE_NOT_SATISFIABLE, headers).into_response());
         }
     };
-    let (start, end) = range.as_ref().map_or((0, size), |range| (range.start, range.end));
+    let (start, end) = range
+        .as_ref()
+        .map_or((0, size), |range| (range.start, range.end));
     let body = match *method == Method::HEAD {
         true => Body::empty(),
         false => Body::from_stream(open(range.clone()).await?),
     };
     let mut response = Response::builder()
-        .status(if range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK })
+        .status(if range.is_some() {
+            StatusCode::PARTIAL_CONTENT
+        } else {
+            StatusCode::OK
+        })
         .header(header::CONTENT_LENGTH, end - start)
         .header(header::CONTENT_TYPE, mime_of(name))
         .header(header::ACCEPT_RANGES, "bytes")
@@ -205,7 +222,10 @@ enum Wanted {
 /// One range of bytes: `bytes=0-99`, `bytes=100-`, `bytes=-100`. Whatever else may be said there is
 /// answered with everything, as the rules of HTTP allow.
 fn byte_range(text: &str, size: u64) -> Wanted {
-    let Some((from, to)) = text.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
+    let Some((from, to)) = text
+        .strip_prefix("bytes=")
+        .and_then(|range| range.split_once('-'))
+    else {
         return Wanted::All;
     };
     let (from, to) = (from.trim(), to.trim());
@@ -215,7 +235,11 @@ fn byte_range(text: &str, size: u64) -> Wanted {
         (Err(_), Ok(last)) if from.is_empty() => size.saturating_sub(last)..size,
         _ => return Wanted::All,
     };
-    if range.start >= range.end { Wanted::Nothing } else { Wanted::Part(range) }
+    if range.start >= range.end {
+        Wanted::Nothing
+    } else {
+        Wanted::Part(range)
+    }
 }
 
 /// The kind of contents that a name promises.
@@ -261,7 +285,10 @@ mod tests {
             ("bytes=5-4", Wanted::All),
             ("bytes=0-1,3-4", Wanted::All),
             ("lines=0-1", Wanted::All),
-            ("bytes=18446744073709551615-18446744073709551615", Wanted::Nothing),
+            (
+                "bytes=18446744073709551615-18446744073709551615",
+                Wanted::Nothing,
+            ),
         ] {
             assert_eq!(byte_range(text, 10), wanted, "{text}");
         }

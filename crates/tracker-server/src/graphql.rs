@@ -7,9 +7,11 @@ mod known;
 mod page;
 mod project;
 mod reads;
+mod report;
 mod run;
 mod scalars;
 mod session;
+mod sweep;
 mod writes;
 
 use std::sync::Arc;
@@ -37,12 +39,21 @@ pub(crate) const UNCATEGORIZED: &str = "uncategorized";
 /// What can be asked.
 #[derive(Debug, Default, MergedObject)]
 #[graphql(name = "Query")]
-pub(crate) struct Query(session::SessionQuery, project::ProjectQuery);
+pub(crate) struct Query(
+    session::SessionQuery,
+    project::ProjectQuery,
+    report::ReportQuery,
+);
 
 /// What can be changed.
 #[derive(Debug, Default, MergedObject)]
 #[graphql(name = "Mutation")]
-pub(crate) struct Mutation(session::SessionMutation, writes::RunMutation);
+pub(crate) struct Mutation(
+    session::SessionMutation,
+    writes::RunMutation,
+    sweep::SweepMutation,
+    report::ReportMutation,
+);
 
 pub(crate) type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
 
@@ -159,12 +170,13 @@ fn named(mut asked: async_graphql::Request) -> async_graphql::Request {
 }
 
 fn status_of(errors: &[ServerError]) -> StatusCode {
-    let status = errors.iter().find_map(|error| {
-        match error.extensions.as_ref()?.get("status")? {
-            async_graphql::Value::Number(status) => u16::try_from(status.as_u64()?).ok(),
-            _ => None,
-        }
-    });
+    let status =
+        errors
+            .iter()
+            .find_map(|error| match error.extensions.as_ref()?.get("status")? {
+                async_graphql::Value::Number(status) => u16::try_from(status.as_u64()?).ok(),
+                _ => None,
+            });
     status
         .and_then(|status| StatusCode::from_u16(status).ok())
         .unwrap_or(StatusCode::OK)

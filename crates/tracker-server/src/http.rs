@@ -39,7 +39,9 @@ pub(crate) struct Shared {
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared").field("app", &self.app).finish_non_exhaustive()
+        f.debug_struct("Shared")
+            .field("app", &self.app)
+            .finish_non_exhaustive()
     }
 }
 
@@ -49,12 +51,21 @@ pub(crate) fn router(shared: Shared) -> Router {
         .and(NotForContentType::IMAGES);
     let talk = Router::new()
         .route("/graphql", post(graphql::serve))
-        .route("/files/{entity}/{project}/{run}/file_stream", post(file_stream))
+        .route(
+            "/files/{entity}/{project}/{run}/file_stream",
+            post(file_stream),
+        )
         .layer(CompressionLayer::new().gzip(true).compress_when(compressed));
     Router::new()
         .merge(talk)
-        .route("/files/{entity}/{project}/{run}/{*name}", get(files::of_run))
-        .route("/storage/{token}/{*name}", put(files::upload).post(files::upload).get(files::download))
+        .route(
+            "/files/{entity}/{project}/{run}/{*name}",
+            get(files::of_run),
+        )
+        .route(
+            "/storage/{token}/{*name}",
+            put(files::upload).post(files::upload).get(files::download),
+        )
         .route("/metrics", get(metrics))
         .fallback(missing)
         .layer(middleware::from_fn_with_state(shared.clone(), admit))
@@ -69,7 +80,9 @@ async fn admit(State(shared): State<Shared>, request: Request, next: Next) -> Re
     let limit = shared.app.options.max_requests;
     let began = Instant::now();
     let Some(active) = shared.metrics.enter(limit) else {
-        shared.metrics.count("refused", StatusCode::TOO_MANY_REQUESTS, began.elapsed());
+        shared
+            .metrics
+            .count("refused", StatusCode::TOO_MANY_REQUESTS, began.elapsed());
         return HttpError::busy().into_response();
     };
     let route = route_of(&request);
@@ -159,7 +172,10 @@ pub(crate) async fn read_body(
     if length.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
-    let zipped = match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+    let zipped = match headers
+        .get(header::CONTENT_ENCODING)
+        .map(HeaderValue::as_bytes)
+    {
         None | Some(b"identity") => false,
         Some(b"gzip") => true,
         Some(_) => {
@@ -233,5 +249,9 @@ pub(crate) fn json_text(status: StatusCode, text: String) -> Response {
 
 /// An answer of GraphQL that is only an error.
 pub(crate) fn graphql_error(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({"data": null, "errors": [{"message": message}]}))).into_response()
+    (
+        status,
+        Json(json!({"data": null, "errors": [{"message": message}]})),
+    )
+        .into_response()
 }

@@ -13,7 +13,12 @@ pub(crate) fn encode(kind: &str, parts: &[&str]) -> String {
 
 /// The parts of the id of a thing of this kind; so many of them.
 pub(crate) fn decode<const N: usize>(kind: &str, id: &str) -> Result<[String; N]> {
-    let wrong = || Error::invalid(format!("{id:.80?} is not the id of a {}", kind.to_lowercase()));
+    let wrong = || {
+        Error::invalid(format!(
+            "{id:.80?} is not the id of a {}",
+            kind.to_lowercase()
+        ))
+    };
     let bytes = STANDARD
         .decode(id)
         .or_else(|_| base64::engine::general_purpose::STANDARD_NO_PAD.decode(id))
@@ -75,7 +80,10 @@ mod tests {
         let path: ProjectPath = "team/vision".parse().unwrap();
         assert_eq!(project(&of_project(&path)).unwrap(), path);
         assert!(number_of_project(&path) >= 0);
-        assert_eq!(decode::<2>("X", &encode("X", &["a", "b:c"])).unwrap(), ["a", "b:c"]);
+        assert_eq!(
+            decode::<2>("X", &encode("X", &["a", "b:c"])).unwrap(),
+            ["a", "b:c"]
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod pages;
 mod server;
 mod signed;
 mod stream;
+mod sweeps;
 mod wire;
 
 pub use accounts::{Accounts, ApiKey, LOCAL, MIN_KEY_LENGTH, Role, Team, User};

@@ -260,7 +260,10 @@ mod tests {
     fn rows_of_nothing_still_exist() {
         assert_eq!(values("{}"), [("_step".to_owned(), Value::I64(7))]);
         let row = history_row(0, r#"{"_step":4,"_timestamp":2}"#).unwrap();
-        assert_eq!((row.step, row.time), (4, Some(Timestamp::from_millis(2000))));
+        assert_eq!(
+            (row.step, row.time),
+            (4, Some(Timestamp::from_millis(2000)))
+        );
         assert_eq!(row.values.len(), 1);
     }
 

@@ -12,11 +12,14 @@ use std::{
 
 use axum::http::StatusCode;
 
+/// How many answers there were, and how long they took, by route and status.
+type Answered = BTreeMap<(&'static str, u16), (u64, Duration)>;
+
 /// Counters of requests.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     active: AtomicUsize,
-    answered: Mutex<BTreeMap<(&'static str, u16), (u64, Duration)>>,
+    answered: Mutex<Answered>,
 }
 
 /// A request that is being worked on.
@@ -48,11 +51,21 @@ impl Metrics {
         let head = |out: &mut String, name: &str, kind: &str, help: &str| {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
         };
-        head(&mut out, "trackway_requests_active", "gauge", "Requests being worked on.");
+        head(
+            &mut out,
+            "trackway_requests_active",
+            "gauge",
+            "Requests being worked on.",
+        );
         let active = self.active.load(Ordering::Relaxed);
         let _ = writeln!(out, "trackway_requests_active {active}");
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        head(&mut out, "trackway_requests_total", "counter", "Requests answered.");
+        head(
+            &mut out,
+            "trackway_requests_total",
+            "counter",
+            "Requests answered.",
+        );
         for ((route, status), (count, _)) in &*answered {
             let labels = format!("{{route=\"{route}\",status=\"{status}\"}}");
             let _ = writeln!(out, "trackway_requests_total{labels} {count}");
@@ -102,7 +115,12 @@ mod tests {
         assert!(metrics.enter(1).is_some());
         metrics.count("graphql", StatusCode::OK, Duration::from_millis(1500));
         let text = metrics.text();
-        assert!(text.contains("trackway_requests_total{route=\"graphql\",status=\"200\"} 1\n"), "{text}");
-        assert!(text.contains("trackway_request_seconds_total{route=\"graphql\",status=\"200\"} 1.5\n"));
+        assert!(
+            text.contains("trackway_requests_total{route=\"graphql\",status=\"200\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("trackway_request_seconds_total{route=\"graphql\",status=\"200\"} 1.5\n")
+        );
     }
 }

@@ -54,12 +54,16 @@ impl Pages {
     ) -> Result<Page> {
         let first: u64 = match after {
             None | Some("") => 0,
-            Some(cursor) => cursor
-                .parse()
-                .map_err(|_| Error::invalid(format!("{cursor:.40?} is not a cursor of this list")))?,
+            Some(cursor) => cursor.parse().map_err(|_| {
+                Error::invalid(format!("{cursor:.40?} is not a cursor of this list"))
+            })?,
         };
         let key = |at: u64| format!("{at} {whose} {query:?}");
-        let kept = if first == 0 { None } else { self.take(&key(first)) };
+        let kept = if first == 0 {
+            None
+        } else {
+            self.take(&key(first))
+        };
         let mut runs = match kept {
             Some(runs) => runs,
             None => {
@@ -120,8 +124,15 @@ mod tests {
 
     use super::*;
 
-    async fn ids(pages: &Pages, tracker: &MemoryTracker, after: Option<&str>) -> (Vec<String>, bool) {
-        let page = pages.read(tracker, "me", RunQuery::new(), after, 2).await.unwrap();
+    async fn ids(
+        pages: &Pages,
+        tracker: &MemoryTracker,
+        after: Option<&str>,
+    ) -> (Vec<String>, bool) {
+        let page = pages
+            .read(tracker, "me", RunQuery::new(), after, 2)
+            .await
+            .unwrap();
         let runs = page.runs.iter().map(|run| run.path.run.to_string());
         (runs.collect(), page.more)
     }
@@ -133,18 +144,30 @@ mod tests {
             let at = Timestamp::from_millis(1_000 - i);
             let patch = RunPatch::new().with_created_at(at);
             let path = format!("e/p/r{i}").parse().unwrap();
-            tracker.upsert_run(&path, patch, Precondition::None).await.unwrap();
+            tracker
+                .upsert_run(&path, patch, Precondition::None)
+                .await
+                .unwrap();
         }
         let pages = Pages::default();
         let page = |a: &str, b: &str| vec![a.to_owned(), b.to_owned()];
         assert_eq!(ids(&pages, &tracker, None).await, (page("r0", "r1"), true));
         for _ in 0..2 {
             // The second time, the stream is gone.
-            assert_eq!(ids(&pages, &tracker, Some("2")).await, (page("r2", "r3"), true));
+            assert_eq!(
+                ids(&pages, &tracker, Some("2")).await,
+                (page("r2", "r3"), true)
+            );
         }
-        assert_eq!(ids(&pages, &tracker, Some("4")).await, (vec!["r4".to_owned()], false));
+        assert_eq!(
+            ids(&pages, &tracker, Some("4")).await,
+            (vec!["r4".to_owned()], false)
+        );
         assert_eq!(ids(&pages, &tracker, Some("9")).await, (vec![], false));
-        let error = pages.read(&tracker, "", RunQuery::new(), Some("x"), 1).await.unwrap_err();
+        let error = pages
+            .read(&tracker, "", RunQuery::new(), Some("x"), 1)
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), tracker_model::ErrorKind::InvalidInput);
     }
 }

@@ -57,7 +57,11 @@ impl Server {
         let schema = graphql::schema(&options);
         let app = Arc::new(App::new(tracker, records, options).await?);
         let metrics = Arc::new(Metrics::default());
-        let shared = Shared { app, schema, metrics };
+        let shared = Shared {
+            app,
+            schema,
+            metrics,
+        };
         Ok(Self { shared })
     }
 
@@ -129,7 +133,10 @@ impl Server {
         }
         drop(listener);
         watch.abort();
-        if tokio::time::timeout(LAST_WORDS, graceful.shutdown()).await.is_err() {
+        if tokio::time::timeout(LAST_WORDS, graceful.shutdown())
+            .await
+            .is_err()
+        {
             tracing::warn!("some requests were cut off at the end");
         }
     }

@@ -33,7 +33,11 @@ pub(crate) struct Signer {
 }
 
 /// What may stand unescaped in the last part of a path.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 impl Signer {
     pub(crate) fn new(key: [u8; 32], lifetime: Duration) -> Self {
@@ -117,7 +121,10 @@ mod tests {
         let signer = Signer::new([7; 32], Duration::from_secs(60));
         let path = signer.path(grant());
         let token = token(&path);
-        assert_eq!(Signer::new([8; 32], Duration::from_secs(60)).check(token), None);
+        assert_eq!(
+            Signer::new([8; 32], Duration::from_secs(60)).check(token),
+            None
+        );
         for i in 0..token.len() {
             let mut forged = token.to_owned().into_bytes();
             forged[i] = if forged[i] == b'A' { b'B' } else { b'A' };

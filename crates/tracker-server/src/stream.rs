@@ -70,7 +70,11 @@ impl Content {
 pub(crate) async fn receive(app: &Arc<App>, path: &RunPath, mut body: Body) -> Result<Json> {
     let history = rows(body.files.remove(HISTORY), HistoryStream::Metrics)?;
     let events = rows(body.files.remove(EVENTS), HistoryStream::System)?;
-    let summary = match body.files.remove(SUMMARY).map(|chunk| chunk.content.lines()) {
+    let summary = match body
+        .files
+        .remove(SUMMARY)
+        .map(|chunk| chunk.content.lines())
+    {
         Some(lines) => lines
             .last()
             .map(|line| wire::object("the summary", line))
@@ -79,7 +83,9 @@ pub(crate) async fn receive(app: &Arc<App>, path: &RunPath, mut body: Body) -> R
     };
     let output: Vec<_> = body.files.remove(OUTPUT).map_or_else(Vec::new, |chunk| {
         let numbered = (chunk.offset..).zip(chunk.content.lines());
-        numbered.map(|(number, text)| console::line(number, &text)).collect()
+        numbered
+            .map(|(number, text)| console::line(number, &text))
+            .collect()
     });
     for name in body.files.keys() {
         tracing::warn!(run = %path, stream = name, "a stream that the server does not know");
@@ -118,7 +124,9 @@ pub(crate) async fn receive(app: &Arc<App>, path: &RunPath, mut body: Body) -> R
                 patch.ended_at = Change::Clear;
             }
         }
-        let changed = app.tracker.upsert_run(path, patch.clone(), Precondition::Present);
+        let changed = app
+            .tracker
+            .upsert_run(path, patch.clone(), Precondition::Present);
         changed.await.map(Some)
     };
     let log = async {
@@ -159,10 +167,7 @@ pub(crate) async fn receive(app: &Arc<App>, path: &RunPath, mut body: Body) -> R
     Ok(answer)
 }
 
-fn rows(
-    chunk: Option<Chunk>,
-    stream: HistoryStream,
-) -> Result<Vec<tracker_model::PointBatch>> {
+fn rows(chunk: Option<Chunk>, stream: HistoryStream) -> Result<Vec<tracker_model::PointBatch>> {
     let Some(chunk) = chunk else {
         return Ok(Vec::new());
     };
@@ -196,7 +201,9 @@ async fn note_exit_code(app: &App, run: &Run, code: Option<i64>) -> Result<()> {
     let Some(code) = code else { return Ok(()) };
     let mut patch = RunPatch::new();
     patch.extras = wire::with_own(&run.extras, "exitcode", code.into());
-    let changed = app.tracker.upsert_run(&run.path, patch, Precondition::Present);
+    let changed = app
+        .tracker
+        .upsert_run(&run.path, patch, Precondition::Present);
     changed.await.map(drop)
 }
 

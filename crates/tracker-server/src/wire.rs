@@ -169,7 +169,10 @@ fn describe(patch: &mut RunPatch, before: Option<&Run>, internal: &JsonObject) {
     else {
         return;
     };
-    if before.and_then(|run| run.started_at).is_none_or(|at| first < at) {
+    if before
+        .and_then(|run| run.started_at)
+        .is_none_or(|at| first < at)
+    {
         patch.started_at = Change::Set(first);
     }
     if before.is_none_or(|run| first < run.created_at) {
@@ -238,7 +241,10 @@ mod tests {
 
     fn run_with(config: &str, before: Option<&Run>) -> Run {
         let mut run = before.cloned().unwrap_or_else(|| {
-            Run::new("e/p/r".parse().unwrap(), Timestamp::from_millis(2_000_000_000_000))
+            Run::new(
+                "e/p/r".parse().unwrap(),
+                Timestamp::from_millis(2_000_000_000_000),
+            )
         });
         let mut patch = RunPatch::new();
         WireConfig::parse(config).unwrap().apply(&mut patch, before);
@@ -251,15 +257,27 @@ mod tests {
         let config = r#"{"lr":{"value":0.1},"n":{"desc":"how many","value":{"x":[1,NaN]}},
             "_wandb":{"value":{"t":{"5":"0.31.0"},"m":[{"1":"loss"}],"e":{"a":{"startedAt":"2026-11-21T07:35:59.843666Z","host":"vm","args":["-x",1],"git":{"commit":"c"}}}}}}"#;
         let run = run_with(config, None);
-        assert_eq!(Json::Object(run.config.clone()), json!({"lr": 0.1, "n": {"x": [1, "NaN"]}}));
-        assert_eq!(run.started_at.unwrap().to_string(), "2026-11-21T07:35:59.843666Z");
+        assert_eq!(
+            Json::Object(run.config.clone()),
+            json!({"lr": 0.1, "n": {"x": [1, "NaN"]}})
+        );
+        assert_eq!(
+            run.started_at.unwrap().to_string(),
+            "2026-11-21T07:35:59.843666Z"
+        );
         assert_eq!(run.created_at, run.started_at.unwrap());
         assert_eq!((run.host.as_deref(), run.args.len()), (Some("vm"), 2));
         assert_eq!(run.git.as_ref().unwrap().commit.as_deref(), Some("c"));
         let wire: Json = serde_json::from_str(&config_text(&run)).unwrap();
-        assert_eq!(wire["n"], json!({"desc": "how many", "value": {"x": [1, "NaN"]}}));
+        assert_eq!(
+            wire["n"],
+            json!({"desc": "how many", "value": {"x": [1, "NaN"]}})
+        );
         assert_eq!(wire["_wandb"]["value"]["m"][0]["1"], "loss");
-        assert_eq!(internal_text(&run, Some(&["t".to_owned()])), r#"{"t":{"5":"0.31.0"}}"#);
+        assert_eq!(
+            internal_text(&run, Some(&["t".to_owned()])),
+            r#"{"t":{"5":"0.31.0"}}"#
+        );
         // A run that goes on says less.
         let again = run_with(
             r#"{"lr":{"value":0.2},"_wandb":{"value":{"t":{"5":"0.32.0"},"m":[],"e":{"b":{"startedAt":"2026-11-22T00:00:00Z"}}}}}"#,

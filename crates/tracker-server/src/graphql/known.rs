@@ -67,9 +67,13 @@ impl Check<'_> {
         depth: usize,
     ) -> Result<(), ServerError> {
         for selection in &set.node.items {
-            self.left = self.left.checked_sub(1).filter(|_| depth < 64).ok_or_else(|| {
-                ServerError::new("the query is too large or too deep", Some(selection.pos))
-            })?;
+            self.left = self
+                .left
+                .checked_sub(1)
+                .filter(|_| depth < 64)
+                .ok_or_else(|| {
+                    ServerError::new("the query is too large or too deep", Some(selection.pos))
+                })?;
             match &selection.node {
                 Selection::Field(field) => {
                     let name = field.node.name.node.as_str();

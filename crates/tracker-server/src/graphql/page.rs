@@ -16,7 +16,9 @@ pub(crate) const MAX_PAGE: usize = 10_000;
 
 /// How many items a client asks for.
 pub(crate) fn wanted(first: Option<i64>, default: usize) -> usize {
-    first.map_or(default, |first| usize::try_from(first).unwrap_or(0)).min(MAX_PAGE)
+    first
+        .map_or(default, |first| usize::try_from(first).unwrap_or(0))
+        .min(MAX_PAGE)
 }
 
 /// Declares a connection of these nodes: `edges` with cursors, `pageInfo`, `totalCount`.

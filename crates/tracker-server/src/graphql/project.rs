@@ -5,16 +5,17 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object};
 use futures::StreamExt;
 use tracker_model::{
-    EntityName, Project, ProjectPath, Result, RunFilter, RunOrder, RunParts,
-    RunPath, RunQuery,
+    EntityName, Project, ProjectPath, Result, RunFilter, RunOrder, RunParts, RunPath, RunQuery,
 };
 
 use super::{
     Asked, GraphResult, found,
     page::{connection, page_of, wanted},
+    report::{ViewConnection, views_of},
     run::RunNode,
     scalars::{DateTime, JsonString},
     session::{EntityNode, UserNode},
+    sweep::{SweepConnection, SweepNode, count_sweeps, sweep_named, sweeps_of},
     told,
 };
 use crate::ids;
@@ -40,7 +41,10 @@ impl ProjectNode {
             query = query.with_filter(filter);
         }
         if let Some(order) = order.filter(|order| !order.trim().is_empty()) {
-            let keys = order.split(',').map(str::trim).filter(|key| !key.is_empty());
+            let keys = order
+                .split(',')
+                .map(str::trim)
+                .filter(|key| !key.is_empty());
             let order = RunOrder::parse(keys).map_err(tracker_model::Error::of_query)?;
             query = query.with_order(order);
         }
@@ -65,7 +69,13 @@ fn parts(ctx: &Context<'_>) -> RunParts {
     RunParts {
         config: any(&["config"]),
         summary: any(&["summaryMetrics"]),
-        extras: any(&["config", "wandbConfig", "description", "exitcode", "runInfo"]),
+        extras: any(&[
+            "config",
+            "wandbConfig",
+            "description",
+            "exitcode",
+            "runInfo",
+        ]),
     }
 }
 
@@ -135,7 +145,12 @@ impl ProjectNode {
 
     async fn run_count(&self, ctx: &Context<'_>, filters: Option<JsonString>) -> GraphResult<u64> {
         let query = self.query(filters, None).map_err(told)?;
-        Asked::of(ctx)?.app.tracker.count_runs(&query).await.map_err(told)
+        Asked::of(ctx)?
+            .app
+            .tracker
+            .count_runs(&query)
+            .await
+            .map_err(told)
     }
 
     async fn runs(
@@ -146,7 +161,10 @@ impl ProjectNode {
         after: Option<String>,
         first: Option<i64>,
     ) -> GraphResult<RunConnection> {
-        let query = self.query(filters, order).map_err(told)?.with_parts(parts(ctx));
+        let query = self
+            .query(filters, order)
+            .map_err(told)?
+            .with_parts(parts(ctx));
         self.page(ctx, query, after, first).await
     }
 
@@ -159,7 +177,10 @@ impl ProjectNode {
         after: Option<String>,
         first: Option<i64>,
     ) -> GraphResult<RunConnection> {
-        let query = self.query(filters, order).map_err(told)?.with_parts(parts(ctx));
+        let query = self
+            .query(filters, order)
+            .map_err(told)?
+            .with_parts(parts(ctx));
         self.page(ctx, query, after, first).await
     }
 
@@ -171,6 +192,48 @@ impl ProjectNode {
     ) -> GraphResult<Option<RunNode>> {
         let _ = desc;
         self.run_named(ctx, &name).await
+    }
+
+    async fn sweep(&self, ctx: &Context<'_>, sweep_name: String) -> GraphResult<Option<SweepNode>> {
+        sweep_named(Asked::of(ctx)?, self.path(), &sweep_name).await
+    }
+
+    /// Its reports.
+    async fn all_views(
+        &self,
+        ctx: &Context<'_>,
+        view_type: Option<String>,
+        view_name: Option<String>,
+        first: Option<i64>,
+        after: Option<String>,
+    ) -> GraphResult<ViewConnection> {
+        let after = after.as_deref();
+        views_of(
+            Asked::of(ctx)?,
+            self.path(),
+            view_type,
+            view_name,
+            after,
+            first,
+        )
+        .await
+    }
+
+    async fn sweeps(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<String>,
+        first: Option<i64>,
+        filters: Option<JsonString>,
+    ) -> GraphResult<SweepConnection> {
+        let _ = filters;
+        sweeps_of(Asked::of(ctx)?, self.path(), after.as_deref(), first).await
+    }
+
+    async fn total_sweeps(&self, ctx: &Context<'_>) -> GraphResult<u64> {
+        count_sweeps(Asked::of(ctx)?, self.path())
+            .await
+            .map_err(told)
     }
 
     /// The same under its old name.
@@ -197,7 +260,13 @@ impl ProjectNode {
         let asked = Asked::of(ctx)?;
         let whose = asked.viewer.user.name.as_str();
         let pages = &asked.app.pages;
-        let page = pages.read(&*asked.app.tracker, whose, query, after.as_deref(), wanted(first, 50));
+        let page = pages.read(
+            &*asked.app.tracker,
+            whose,
+            query,
+            after.as_deref(),
+            wanted(first, 50),
+        );
         let page = page.await.map_err(told)?;
         let nodes = page.runs.into_iter().map(RunNode::new).collect();
         Ok(RunConnection::page(page.first, nodes, page.more))
@@ -218,14 +287,20 @@ pub(crate) async fn projects_of(
         let shown = project.as_ref().map_or(true, |project| !project.deleted);
         std::future::ready(shown)
     });
-    let (first, projects, more) =
-        page_of(projects, after, wanted(first, 50)).await.map_err(told)?;
-    let nodes = projects.into_iter().map(|project| ProjectNode(Arc::new(project)));
+    let (first, projects, more) = page_of(projects, after, wanted(first, 50))
+        .await
+        .map_err(told)?;
+    let nodes = projects
+        .into_iter()
+        .map(|project| ProjectNode(Arc::new(project)));
     Ok(ProjectConnection::page(first, nodes.collect(), more))
 }
 
 /// The project, if there is one that the viewer may see.
-pub(crate) async fn project_at(asked: &Asked, path: &ProjectPath) -> GraphResult<Option<ProjectNode>> {
+pub(crate) async fn project_at(
+    asked: &Asked,
+    path: &ProjectPath,
+) -> GraphResult<Option<ProjectNode>> {
     if found(asked.viewer.read(&path.entity))?.is_none() {
         return Ok(None);
     }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tracker_client::{HistoryRequest, Join, write_value};
 use tracker_model::{
-    Error, HistoryQuery, HistoryRow, HistoryStream, LogLine, 
-    Result, Run, RunPath, SeriesInfo, SeriesKey, Timestamp, Value, ValueKind, rows_of,
+    Error, HistoryQuery, HistoryRow, HistoryStream, LogLine, Result, Run, RunPath, SeriesInfo,
+    SeriesKey, Timestamp, Value, ValueKind, rows_of,
 };
 
 use super::Asked;
@@ -80,7 +80,9 @@ impl RowWriter {
                 }
                 for (key, value) in &row.values {
                     // A row of nothing has its step as its only point.
-                    if key.as_str() != STEP || !matches!(value, Value::I64(step) if *step == row.step) {
+                    if key.as_str() != STEP
+                        || !matches!(value, Value::I64(step) if *step == row.step)
+                    {
                         self.member(&mut out, key.as_str(), value);
                     }
                 }
@@ -203,7 +205,9 @@ fn series_of(picks: &[Pick]) -> Option<Vec<SeriesKey>> {
         })
         .collect();
     // Rows are known by their points: those of a row that has none of these count too.
-    let others = picks.iter().all(|pick| matches!(pick, Pick::Step | Pick::Timestamp | Pick::Runtime));
+    let others = picks
+        .iter()
+        .all(|pick| matches!(pick, Pick::Step | Pick::Timestamp | Pick::Runtime));
     (!others).then_some(keys)
 }
 
@@ -222,7 +226,9 @@ pub(super) async fn window(
         .with_steps(steps)
         .with_rows(true);
     let writer = RowWriter::of(run, Words::Bare);
-    collect(asked, run, query, &writer, MAX_ROWS).await.map(|(rows, _)| rows)
+    collect(asked, run, query, &writer, MAX_ROWS)
+        .await
+        .map(|(rows, _)| rows)
 }
 
 /// The rows that the writer writes; whether there were more than asked for.
@@ -266,12 +272,18 @@ pub(super) async fn sampled(
         .with_samples(samples_of(samples));
     let history = handle.history(request).await?;
     let writer = RowWriter::of(run, Words::Bare);
-    Ok(history.rows.iter().filter_map(|row| writer.write(row)).collect())
+    Ok(history
+        .rows
+        .iter()
+        .filter_map(|row| writer.write(row))
+        .collect())
 }
 
 fn samples_of(asked: Option<i64>) -> usize {
     let samples = asked.filter(|samples| *samples > 0).unwrap_or(500);
-    usize::try_from(samples).unwrap_or(MAX_ROWS).clamp(1, MAX_ROWS)
+    usize::try_from(samples)
+        .unwrap_or(MAX_ROWS)
+        .clamp(1, MAX_ROWS)
 }
 
 /// What `sampledHistory` asks for.
@@ -289,7 +301,11 @@ struct Spec {
 pub(super) async fn by_spec(asked: &Asked, run: &Run, spec: &str) -> Result<String> {
     let spec: Spec = serde_json::from_str(spec)
         .map_err(|e| Error::invalid(format!("a spec of the history cannot be read: {e}")))?;
-    let series = asked.app.tracker.series(&run.path, HistoryStream::Metrics).await?;
+    let series = asked
+        .app
+        .tracker
+        .series(&run.path, HistoryStream::Metrics)
+        .await?;
     let Some(picks) = resolve(&spec.keys, &series) else {
         return Ok("[]".to_owned());
     };
@@ -308,27 +324,37 @@ pub(super) async fn by_spec(asked: &Asked, run: &Run, spec: &str) -> Result<Stri
     if steps.is_empty() {
         return Ok("[]".to_owned());
     }
-    let mut query = HistoryQuery::new().with_steps(steps.clone()).with_rows(true);
+    let mut query = HistoryQuery::new()
+        .with_steps(steps.clone())
+        .with_rows(true);
     query.keys = keys.clone();
     let (rows, more) = collect(asked, run, query, &writer, samples).await?;
     if !more {
         return Ok(format!("[{}]", rows.join(",")));
     }
-    let mut request = HistoryRequest::new().with_samples(samples).with_join(Join::Inner);
+    let mut request = HistoryRequest::new()
+        .with_samples(samples)
+        .with_join(Join::Inner);
     request.keys = keys;
     request.steps = Some(steps);
     let history = asked.app.api.run_of(run.clone()).history(request).await?;
-    let rows: Vec<String> = history.rows.iter().filter_map(|row| writer.write(row)).collect();
+    let rows: Vec<String> = history
+        .rows
+        .iter()
+        .filter_map(|row| writer.write(row))
+        .collect();
     Ok(format!("[{}]", rows.join(",")))
 }
 
 /// What W&B says of the keys of a history: how many values of which kind each has.
 pub(super) fn keys(series: &[SeriesInfo]) -> Json {
-    let last_step = series.iter().filter_map(|s| s.steps).map(|(_, last)| last).max();
+    let last_step = series
+        .iter()
+        .filter_map(|s| s.steps)
+        .map(|(_, last)| last)
+        .max();
     let rows = series.iter().map(|s| s.count).max().unwrap_or(0);
-    let entry = |kind: &str, count: u64, last: Json| {
-        json!({"typeCounts": [{"type": kind, "count": count}], "monotonic": false, "previousValue": last})
-    };
+    let entry = |kind: &str, count: u64, last: Json| json!({"typeCounts": [{"type": kind, "count": count}], "monotonic": false, "previousValue": last});
     let mut keys = serde_json::Map::new();
     for series in series {
         let last = series.last.as_ref().map(Value::to_json).unwrap_or_default();
@@ -338,20 +364,29 @@ pub(super) fn keys(series: &[SeriesInfo]) -> Json {
             Json::String(_) => "string",
             Json::Bool(_) => "boolean",
             Json::Array(_) => "list",
-            Json::Object(members) => match members.get("_type").and_then(Json::as_str) {
-                Some(kind) => kind,
-                None => "map",
-            },
+            Json::Object(members) => members.get("_type").and_then(Json::as_str).unwrap_or("map"),
             Json::Null => "nil",
         };
         if let (Json::Object(members), "map") = (&last, kind) {
-            inner_keys(series.key.as_str(), members, series.count, &entry, &mut keys);
+            inner_keys(
+                series.key.as_str(),
+                members,
+                series.count,
+                &entry,
+                &mut keys,
+            );
         }
-        let previous = if last.is_number() { last.clone() } else { Json::Null };
+        let previous = if last.is_number() {
+            last.clone()
+        } else {
+            Json::Null
+        };
         keys.insert(series.key.to_string(), entry(kind, series.count, previous));
     }
     for name in [STEP, TIMESTAMP, RUNTIME] {
-        let last = last_step.filter(|_| name == STEP).map_or(Json::Null, Json::from);
+        let last = last_step
+            .filter(|_| name == STEP)
+            .map_or(Json::Null, Json::from);
         if rows > 0 && !keys.contains_key(name) {
             keys.insert(name.to_owned(), entry("number", rows, last));
         }
@@ -388,7 +423,12 @@ fn inner_keys(
 pub(super) async fn tail(asked: &Asked, run: &Run, stream: HistoryStream) -> Result<String> {
     let tracker = &asked.app.tracker;
     let series = tracker.series(&run.path, stream).await?;
-    let Some(last) = series.iter().filter_map(|s| s.steps).map(|(_, last)| last).max() else {
+    let Some(last) = series
+        .iter()
+        .filter_map(|s| s.steps)
+        .map(|(_, last)| last)
+        .max()
+    else {
         return Ok("[]".to_owned());
     };
     let query = HistoryQuery::new()
@@ -456,7 +496,11 @@ mod tests {
 
     #[test]
     fn rows_for_python_and_for_json() {
-        let row = row(vec![("a", Value::F64(f64::NAN)), ("b", Value::Str("NaN".to_owned())), ("c", Value::I64(1))]);
+        let row = row(vec![
+            ("a", Value::F64(f64::NAN)),
+            ("b", Value::Str("NaN".to_owned())),
+            ("c", Value::I64(1)),
+        ]);
         let bare = RowWriter::of(&run(), Words::Bare);
         assert_eq!(
             bare.write(&row).unwrap(),
@@ -473,7 +517,11 @@ mod tests {
             .into_iter()
             .map(|key| {
                 let mut info = SeriesInfo::new(key.into());
-                info.kinds.insert(if key == "n" { ValueKind::Json } else { ValueKind::F64 });
+                info.kinds.insert(if key == "n" {
+                    ValueKind::Json
+                } else {
+                    ValueKind::F64
+                });
                 info
             })
             .collect();
@@ -487,7 +535,10 @@ mod tests {
         writer.picks = picks(&["_step", "x.y", "n.b.c", "_step"]);
         let inside = Value::Json(r#"{"b":{"c":[1]}}"#.to_owned());
         let whole = row(vec![("x.y", Value::F64(0.5)), ("n", inside)]);
-        assert_eq!(writer.write(&whole).unwrap(), r#"{"_step":3,"x.y":0.5,"n.b.c":[1]}"#);
+        assert_eq!(
+            writer.write(&whole).unwrap(),
+            r#"{"_step":3,"x.y":0.5,"n.b.c":[1]}"#
+        );
         assert_eq!(writer.write(&row(vec![("x.y", Value::F64(0.5))])), None);
     }
 
@@ -496,10 +547,15 @@ mod tests {
         let mut info = SeriesInfo::new("m".into());
         info.count = 2;
         info.steps = Some((0, 7));
-        info.last = Some(Value::Json(r#"{"b":{"c":1},"t":{"_type":"histogram"}}"#.to_owned()));
+        info.last = Some(Value::Json(
+            r#"{"b":{"c":1},"t":{"_type":"histogram"}}"#.to_owned(),
+        ));
         let said = keys(&[info]);
         assert_eq!(said["lastStep"], 7);
-        assert_eq!(said["keys"]["m.b.c"]["typeCounts"][0], json!({"type": "number", "count": 2}));
+        assert_eq!(
+            said["keys"]["m.b.c"]["typeCounts"][0],
+            json!({"type": "number", "count": 2})
+        );
         assert_eq!(said["keys"]["m"]["typeCounts"][0]["type"], "map");
         assert_eq!(said["keys"]["_step"]["typeCounts"][0]["count"], 2);
         assert_eq!(keys(&[])["lastStep"], -1);

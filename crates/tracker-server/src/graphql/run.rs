@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 use futures::TryStreamExt;
-use serde_json::{Value as Json_};
-use tracker_model::{
-    FileInfo, HistoryStream, JsonObject, LogLine, Run,
-    RunState, SeriesInfo,
-};
+use serde_json::Value as Json_;
+use tracker_model::{FileInfo, HistoryStream, JsonObject, LogLine, Run, RunState, SeriesInfo};
 
 use super::{
     Asked, GraphResult,
@@ -64,7 +61,12 @@ impl RunNode {
 
     async fn project(&self, ctx: &Context<'_>) -> GraphResult<ProjectNode> {
         let path = self.0.path.project_path();
-        let project = Asked::of(ctx)?.app.tracker.project(&path).await.map_err(told)?;
+        let project = Asked::of(ctx)?
+            .app
+            .tracker
+            .project(&path)
+            .await
+            .map_err(told)?;
         Ok(ProjectNode(Arc::new(project)))
     }
 
@@ -144,9 +146,9 @@ impl RunNode {
     /// The last values of what was measured of the machine.
     async fn system_metrics(&self, ctx: &Context<'_>) -> GraphResult<JsonString> {
         let series = self.series(Asked::of(ctx)?, HistoryStream::System).await?;
-        let last = series.iter().filter_map(|series| {
-            Some((series.key.to_string(), series.last.as_ref()?.to_json()))
-        });
+        let last = series
+            .iter()
+            .filter_map(|series| Some((series.key.to_string(), series.last.as_ref()?.to_json())));
         let last: JsonObject = last.filter(|(key, _)| !key.starts_with('_')).collect();
         Ok(JsonString(Json_::Object(last).to_string()))
     }
@@ -257,14 +259,22 @@ impl RunNode {
         let wanted_names = names.clone();
         let files = asked.app.tracker.files(path).try_filter(move |file| {
             let named = wanted_names.is_empty() || wanted_names.contains(&file.name);
-            let fits = pattern.as_ref().is_none_or(|pattern| like(pattern, &file.name));
+            let fits = pattern
+                .as_ref()
+                .is_none_or(|pattern| like(pattern, &file.name));
             std::future::ready(named && fits)
         });
         if names.is_empty() {
             let page = page_of(files, after.as_deref(), wanted(first, 50)).await;
             let (first, files, more) = page.map_err(told)?;
-            let nodes = files.into_iter().map(|file| node(file.name.clone(), Some(file)));
-            return Ok(FileConnection::new(FileList::page(first, nodes.collect(), more)));
+            let nodes = files
+                .into_iter()
+                .map(|file| node(file.name.clone(), Some(file)));
+            return Ok(FileConnection::new(FileList::page(
+                first,
+                nodes.collect(),
+                more,
+            )));
         }
         // Whoever names a file gets a node for it, as it may be uploaded next.
         let mut known: Vec<FileInfo> = files.try_collect().await.map_err(told)?;
@@ -272,7 +282,9 @@ impl RunNode {
             let place = known.iter().position(|file| file.name == name);
             node(name, place.map(|place| known.swap_remove(place)))
         });
-        let nodes: Vec<_> = nodes.filter(|file| tracker_model::check_file_name(&file.name).is_ok()).collect();
+        let nodes: Vec<_> = nodes
+            .filter(|file| tracker_model::check_file_name(&file.name).is_ok())
+            .collect();
         Ok(FileConnection::new(FileList::all(nodes)))
     }
 
@@ -310,12 +322,16 @@ impl RunNode {
     /// Whether somebody asked the run to stop.
     async fn stopped(&self, ctx: &Context<'_>) -> GraphResult<bool> {
         let asked = Asked::of(ctx)?;
-        stream::stop_is_asked(&asked.app, &self.0.path).await.map_err(told)
+        stream::stop_is_asked(&asked.app, &self.0.path)
+            .await
+            .map_err(told)
     }
 
     async fn should_stop(&self, ctx: &Context<'_>) -> GraphResult<bool> {
         let asked = Asked::of(ctx)?;
-        stream::stop_is_asked(&asked.app, &self.0.path).await.map_err(told)
+        stream::stop_is_asked(&asked.app, &self.0.path)
+            .await
+            .map_err(told)
     }
 
     async fn failed(&self) -> bool {
@@ -431,7 +447,10 @@ impl FileNode {
     async fn id(&self) -> ID {
         let path = &self.run.path;
         let (entity, project) = (path.entity.as_str(), path.project.as_str());
-        ID(ids::encode("File", &[entity, project, path.run.as_str(), &self.name]))
+        ID(ids::encode(
+            "File",
+            &[entity, project, path.run.as_str(), &self.name],
+        ))
     }
 
     async fn name(&self) -> &str {
@@ -450,17 +469,21 @@ impl FileNode {
             asked.viewer.write(&path.entity).map_err(told)?;
             return Ok(upload_url(asked, path, &self.name));
         }
-        let escaped: Vec<String> = [path.entity.as_str(), path.project.as_str(), path.run.as_str()]
-            .into_iter()
-            .chain(self.name.split('/'))
-            .map(|part| {
-                percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC)
-                    .to_string()
-                    .replace("%2D", "-")
-                    .replace("%5F", "_")
-                    .replace("%2E", ".")
-            })
-            .collect();
+        let escaped: Vec<String> = [
+            path.entity.as_str(),
+            path.project.as_str(),
+            path.run.as_str(),
+        ]
+        .into_iter()
+        .chain(self.name.split('/'))
+        .map(|part| {
+            percent_encoding::utf8_percent_encode(part, percent_encoding::NON_ALPHANUMERIC)
+                .to_string()
+                .replace("%2D", "-")
+                .replace("%5F", "_")
+                .replace("%2E", ".")
+        })
+        .collect();
         Ok(format!("{}/files/{}", asked.base, escaped.join("/")))
     }
 
@@ -489,11 +512,15 @@ impl FileNode {
 
     /// Base64.
     async fn md5(&self) -> Option<String> {
-        self.info.as_ref().and_then(|info| md5_base64(&info.digests.md5))
+        self.info
+            .as_ref()
+            .and_then(|info| md5_base64(&info.digests.md5))
     }
 
     async fn digest(&self) -> Option<String> {
-        self.info.as_ref().and_then(|info| md5_base64(&info.digests.md5))
+        self.info
+            .as_ref()
+            .and_then(|info| md5_base64(&info.digests.md5))
     }
 }
 
@@ -548,7 +575,8 @@ pub(crate) struct LogLineConnection {
 
 /// Whether a text fits a pattern of SQL's `LIKE`: `%` is any text, `_` any character.
 fn like(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     // Where to go on if what follows the last `%` does not fit.
     let mut back: Option<(usize, usize)> = None;
     let (mut p, mut t) = (0, 0);

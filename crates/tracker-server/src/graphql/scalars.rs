@@ -1,8 +1,6 @@
 //! The scalars of W&B's schema.
 
-use async_graphql::{
-    InputValueError, InputValueResult, Name, Scalar, ScalarType, Value,
-};
+use async_graphql::{InputValueError, InputValueResult, Name, Scalar, ScalarType, Value};
 use tracker_model::Timestamp;
 
 /// JSON text inside a string. Python's bare words for numbers may stand in it.
@@ -64,7 +62,8 @@ impl ScalarType for Int64 {
             Value::String(text) => text.parse().ok(),
             _ => None,
         };
-        read.map(Self).ok_or_else(|| InputValueError::expected_type(value))
+        read.map(Self)
+            .ok_or_else(|| InputValueError::expected_type(value))
     }
 
     fn to_value(&self) -> Value {

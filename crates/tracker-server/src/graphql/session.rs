@@ -3,7 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use tracker_model::{EntityName, Error, ErrorKind};
+use tracker_model::{EntityName, Error, ErrorKind, Timestamp};
 
 use super::{
     Asked, GraphResult, found,
@@ -195,7 +195,11 @@ impl EntityNode {
     }
 
     async fn entity_type(&self, ctx: &Context<'_>) -> GraphResult<&'static str> {
-        Ok(if self.team(ctx).await?.is_some() { "team" } else { "user" })
+        Ok(if self.team(ctx).await?.is_some() {
+            "team"
+        } else {
+            "user"
+        })
     }
 
     async fn private_only(&self) -> bool {
@@ -230,7 +234,12 @@ impl EntityNode {
     }
 
     async fn user(&self, ctx: &Context<'_>) -> GraphResult<Option<UserNode>> {
-        let user = Asked::of(ctx)?.app.accounts.user(&self.0).await.map_err(told)?;
+        let user = Asked::of(ctx)?
+            .app
+            .accounts
+            .user(&self.0)
+            .await
+            .map_err(told)?;
         Ok(user.map(UserNode::Account))
     }
 
@@ -246,7 +255,12 @@ impl EntityNode {
 
 impl EntityNode {
     async fn team(&self, ctx: &Context<'_>) -> GraphResult<Option<Team>> {
-        Asked::of(ctx)?.app.accounts.team(&self.0).await.map_err(told)
+        Asked::of(ctx)?
+            .app
+            .accounts
+            .team(&self.0)
+            .await
+            .map_err(told)
     }
 }
 
@@ -363,6 +377,19 @@ impl ServerInfo {
     }
 }
 
+/// # Errors
+/// `PermissionDenied` for those who may not say who is in the team.
+fn manage(asked: &Asked, team: &EntityName) -> GraphResult<()> {
+    asked.viewer.read(team).map_err(told)?;
+    match asked.viewer.may_manage(team) {
+        true => Ok(()),
+        false => {
+            let message = format!("only an admin of the team {team} says who is in it");
+            Err(told(Error::new(ErrorKind::PermissionDenied, message)))
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct SessionQuery;
 
@@ -376,7 +403,11 @@ impl SessionQuery {
         Some(ServerInfo)
     }
 
-    async fn entity(&self, ctx: &Context<'_>, name: Option<String>) -> GraphResult<Option<EntityNode>> {
+    async fn entity(
+        &self,
+        ctx: &Context<'_>,
+        name: Option<String>,
+    ) -> GraphResult<Option<EntityNode>> {
         let asked = Asked::of(ctx)?;
         let entity = asked.entity(name.as_deref()).map_err(told)?;
         found(asked.viewer.read(&entity).map(|()| EntityNode(entity)))
@@ -394,7 +425,10 @@ impl SessionQuery {
         let users = asked.app.accounts.users().await.map_err(told)?;
         let fits = |user: &User| {
             user.name.as_str().starts_with(&query)
-                || user.email.as_ref().is_some_and(|email| email.starts_with(&query))
+                || user
+                    .email
+                    .as_ref()
+                    .is_some_and(|email| email.starts_with(&query))
         };
         let nodes = users.into_iter().filter(fits).map(UserNode::Account);
         Ok(UserConnection::all(nodes.collect()))
@@ -443,6 +477,35 @@ pub(crate) struct CreateTeamPayload {
     entity: Option<EntityNode>,
 }
 
+#[derive(Debug, InputObject)]
+pub(crate) struct CreateInviteInput {
+    entity_name: String,
+    username: Option<String>,
+    email: Option<String>,
+    admin: Option<bool>,
+}
+
+/// Somebody who was put into a team.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct Invite {
+    id: ID,
+    name: String,
+    email: Option<String>,
+    created_at: DateTime,
+    to_user: Option<UserNode>,
+}
+
+#[derive(Debug, SimpleObject)]
+pub(crate) struct CreateInvitePayload {
+    invite: Option<Invite>,
+}
+
+#[derive(Debug, InputObject)]
+pub(crate) struct DeleteInviteInput {
+    id: Option<String>,
+    entity_name: Option<String>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct SessionMutation;
 
@@ -465,18 +528,87 @@ impl SessionMutation {
         })
     }
 
-    async fn delete_api_key(&self, ctx: &Context<'_>, input: DeleteApiKeyInput) -> GraphResult<Success> {
+    async fn delete_api_key(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteApiKeyInput,
+    ) -> GraphResult<Success> {
         let asked = Asked::of(ctx)?;
         let [id] = ids::decode("ApiKey", &input.id).map_err(told)?;
         let user = &asked.viewer.user.name;
-        let success = asked.app.accounts.delete_key(user, &id).await.map_err(told)?;
+        let success = asked
+            .app
+            .accounts
+            .delete_key(user, &id)
+            .await
+            .map_err(told)?;
         Ok(Success {
             success,
             client_mutation_id: None,
         })
     }
 
-    async fn create_team(&self, ctx: &Context<'_>, input: CreateTeamInput) -> GraphResult<CreateTeamPayload> {
+    /// Puts a user into a team, at once.
+    async fn create_invite(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateInviteInput,
+    ) -> GraphResult<CreateInvitePayload> {
+        let asked = Asked::of(ctx)?;
+        let team: EntityName = input.entity_name.parse().map_err(told)?;
+        manage(asked, &team)?;
+        let Some(name) = input.username else {
+            let error = Error::invalid("this server sends no mail")
+                .with_hint("name a user who has an account here");
+            return Err(told(error));
+        };
+        let name: EntityName = name.parse().map_err(told)?;
+        let role = match input.admin {
+            Some(true) => Role::Admin,
+            _ => Role::Member,
+        };
+        let accounts = &asked.app.accounts;
+        accounts
+            .set_member(&team, &name, Some(role))
+            .await
+            .map_err(told)?;
+        let user = accounts.user(&name).await.map_err(told)?;
+        let invite = Invite {
+            id: ID(ids::encode("User", &[name.as_str()])),
+            name: name.to_string(),
+            email: input.email,
+            created_at: DateTime(Timestamp::now()),
+            to_user: user.map(UserNode::Account),
+        };
+        Ok(CreateInvitePayload {
+            invite: Some(invite),
+        })
+    }
+
+    /// Takes a user out of a team.
+    async fn delete_invite(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteInviteInput,
+    ) -> GraphResult<Success> {
+        let asked = Asked::of(ctx)?;
+        let (Some(id), Some(team)) = (input.id, input.entity_name) else {
+            return Err(told(Error::invalid("it takes a member's id and a team")));
+        };
+        let team: EntityName = team.parse().map_err(told)?;
+        manage(asked, &team)?;
+        let [name] = ids::decode("User", &id).map_err(told)?;
+        let name = name.parse().map_err(told)?;
+        let removed = asked.app.accounts.set_member(&team, &name, None);
+        removed.await.map_err(told)?;
+        Ok(Success::yes())
+    }
+
+    async fn create_team(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateTeamInput,
+    ) -> GraphResult<CreateTeamPayload> {
         let asked = Asked::of(ctx)?;
         let own = asked.viewer.user.name.clone();
         let admin = match input.team_admin_user_name {
@@ -488,7 +620,12 @@ impl SessionMutation {
             return Err(told(Error::new(ErrorKind::PermissionDenied, message)));
         }
         let name: EntityName = input.team_name.parse().map_err(told)?;
-        let team = asked.app.accounts.add_team(name, &admin).await.map_err(told)?;
+        let team = asked
+            .app
+            .accounts
+            .add_team(name, &admin)
+            .await
+            .map_err(told)?;
         Ok(CreateTeamPayload {
             entity: Some(EntityNode(team.name)),
         })

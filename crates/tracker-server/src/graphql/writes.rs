@@ -4,9 +4,9 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use futures::StreamExt;
 use serde_json::json;
 use tracker_model::{
-    Change, Error, ErrorKind, Git, HistoryStream, JsonPatch, Precondition,
-    ProjectPatch, ProjectPath, RecordCondition, Result, Run,
-    RunPatch, RunPath, RunQuery, RunState, Timestamp, check_file_name,
+    Change, Error, ErrorKind, Git, HistoryStream, JsonPatch, Precondition, ProjectPatch,
+    ProjectPath, RecordCondition, Result, Run, RunPatch, RunPath, RunQuery, RunState, Timestamp,
+    check_file_name,
 };
 
 use super::{
@@ -145,10 +145,14 @@ impl UpsertBucketInput {
 
 /// The state of a word.
 pub(crate) fn state_of(word: &str) -> Result<RunState> {
-    let known = RunState::ALL.into_iter().find(|state| state.as_str() == word);
+    let known = RunState::ALL
+        .into_iter()
+        .find(|state| state.as_str() == word);
     known.ok_or_else(|| {
         let words = RunState::ALL.map(RunState::as_str).join(", ");
-        Error::invalid(format!("{word:.40?} is no state of a run; there are {words}"))
+        Error::invalid(format!(
+            "{word:.40?} is no state of a run; there are {words}"
+        ))
     })
 }
 
@@ -167,7 +171,11 @@ async fn upsert(asked: &Asked, input: UpsertBucketInput) -> Result<(Run, bool)> 
             Err(e) => return Err(e),
         };
         let last = attempt >= 20;
-        let asked_for = if last { input.take() } else { input.as_ref().map(copy) };
+        let asked_for = if last {
+            input.take()
+        } else {
+            input.as_ref().map(copy)
+        };
         let Some(asked_for) = asked_for else { break };
         let mut patch = asked_for.patch(asked, before.as_ref())?;
         if before.is_none() && patch.name == Change::Keep {
@@ -185,15 +193,23 @@ async fn upsert(asked: &Asked, input: UpsertBucketInput) -> Result<(Run, bool)> 
                 asked.app.heartbeats.forget(&path);
                 if run.state == RunState::Running {
                     // Who starts it again does not mean it to stop.
-                    asked.app.records.delete_record(STOPS, &path.to_string()).await?;
+                    asked
+                        .app
+                        .records
+                        .delete_record(STOPS, &path.to_string())
+                        .await?;
                 }
                 return Ok((run, before.is_none()));
             }
-            Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) && !last => {}
+            Err(e)
+                if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) && !last => {}
             Err(e) => return Err(e),
         }
     }
-    Err(Error::new(ErrorKind::Conflict, format!("run {path} changes all the time")))
+    Err(Error::new(
+        ErrorKind::Conflict,
+        format!("run {path} changes all the time"),
+    ))
 }
 
 fn copy(input: &UpsertBucketInput) -> UpsertBucketInput {
@@ -375,7 +391,12 @@ impl RunMutation {
         let mut patch = ProjectPatch::new();
         patch.description = input.description.map_or(Change::Keep, Change::Set);
         patch.deleted = before.as_ref().filter(|p| p.deleted).map(|_| false);
-        let project = asked.app.tracker.upsert_project(&path, patch).await.map_err(told)?;
+        let project = asked
+            .app
+            .tracker
+            .upsert_project(&path, patch)
+            .await
+            .map_err(told)?;
         let node = ProjectNode(std::sync::Arc::new(project));
         Ok(UpsertModelPayload {
             project: Some(node.clone()),
@@ -385,14 +406,23 @@ impl RunMutation {
     }
 
     /// Deletes a project: its runs go with it, out of sight.
-    async fn delete_model(&self, ctx: &Context<'_>, input: DeleteModelInput) -> GraphResult<Success> {
+    async fn delete_model(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteModelInput,
+    ) -> GraphResult<Success> {
         let asked = Asked::of(ctx)?;
         let path = ids::project(&input.id).map_err(told)?;
         asked.viewer.write(&path.entity).map_err(told)?;
         asked.app.tracker.project(&path).await.map_err(told)?;
         let mut patch = ProjectPatch::new();
         patch.deleted = Some(true);
-        asked.app.tracker.upsert_project(&path, patch).await.map_err(told)?;
+        asked
+            .app
+            .tracker
+            .upsert_project(&path, patch)
+            .await
+            .map_err(told)?;
         Ok(Success::yes())
     }
 
@@ -411,7 +441,10 @@ impl RunMutation {
         asked.app.tracker.run(&path).await.map_err(told)?;
         let said = json!({"by": asked.viewer.user.name.as_str()});
         let key = path.to_string();
-        let put = asked.app.records.put_record(STOPS, &key, said, RecordCondition::None);
+        let put = asked
+            .app
+            .records
+            .put_record(STOPS, &key, said, RecordCondition::None);
         put.await.map_err(told)?;
         Ok(Success::yes())
     }
@@ -428,7 +461,10 @@ impl RunMutation {
         if state.is_terminal() {
             patch.ended_at = Change::Set(Timestamp::now());
         }
-        let changed = asked.app.tracker.upsert_run(&path, patch, Precondition::Present);
+        let changed = asked
+            .app
+            .tracker
+            .upsert_run(&path, patch, Precondition::Present);
         changed.await.map_err(told)?;
         Ok(Success::yes())
     }
@@ -465,11 +501,18 @@ impl RunMutation {
     ) -> GraphResult<Success> {
         let asked = Asked::of(ctx)?;
         let path = run_path(&input.entity_name, &input.project_name, &input.run_name);
-        asked.viewer.write(&path.map_err(told)?.entity).map_err(told)?;
+        asked
+            .viewer
+            .write(&path.map_err(told)?.entity)
+            .map_err(told)?;
         Ok(Success::yes())
     }
 
-    async fn delete_files(&self, ctx: &Context<'_>, input: DeleteFilesInput) -> GraphResult<Success> {
+    async fn delete_files(
+        &self,
+        ctx: &Context<'_>,
+        input: DeleteFilesInput,
+    ) -> GraphResult<Success> {
         let asked = Asked::of(ctx)?;
         let mut files = Vec::with_capacity(input.files.len());
         for id in &input.files {
@@ -479,7 +522,12 @@ impl RunMutation {
             files.push((path, name));
         }
         for (path, name) in files {
-            asked.app.tracker.delete_file(&path, &name).await.map_err(told)?;
+            asked
+                .app
+                .tracker
+                .delete_file(&path, &name)
+                .await
+                .map_err(told)?;
         }
         Ok(Success::yes())
     }
@@ -510,19 +558,28 @@ impl RunMutation {
         let mut earlier = asked.app.records.records(ALERTS, &prefix);
         while let Some(record) = earlier.next().await {
             let record = record.map_err(told)?;
-            let age = now.as_millis().saturating_sub(record.updated_at.as_millis());
+            let age = now
+                .as_millis()
+                .saturating_sub(record.updated_at.as_millis());
             if record.value.get("title") == alert.get("title") && age < wait {
                 return Ok(Success::yes());
             }
         }
         let key = format!("{prefix}{:020}", now.as_millis());
-        let put = asked.app.records.put_record(ALERTS, &key, alert, RecordCondition::None);
+        let put = asked
+            .app
+            .records
+            .put_record(ALERTS, &key, alert, RecordCondition::None);
         put.await.map_err(told)?;
         Ok(Success::yes())
     }
 
     /// Forgets what a run logged after a step.
-    async fn rewind_run(&self, ctx: &Context<'_>, input: RewindRunInput) -> GraphResult<RewindRunPayload> {
+    async fn rewind_run(
+        &self,
+        ctx: &Context<'_>,
+        input: RewindRunInput,
+    ) -> GraphResult<RewindRunPayload> {
         let asked = Asked::of(ctx)?;
         let run = rewind(asked, input).await.map_err(told)?;
         Ok(RewindRunPayload {
@@ -538,7 +595,10 @@ async fn rewind(asked: &Asked, input: RewindRunInput) -> Result<Run> {
     use futures::TryStreamExt as _;
     use tracker_model::{HistoryQuery, rows_of};
     let entity = asked.entity(input.entity_name.as_deref())?;
-    let project = input.project_name.as_deref().filter(|name| !name.is_empty());
+    let project = input
+        .project_name
+        .as_deref()
+        .filter(|name| !name.is_empty());
     let project = project.unwrap_or(super::UNCATEGORIZED);
     let path = run_path(entity.as_str(), project, &input.run_name)?;
     asked.viewer.write(&path.entity)?;
@@ -548,7 +608,10 @@ async fn rewind(asked: &Asked, input: RewindRunInput) -> Result<Run> {
             input.metric_name
         )));
     }
-    #[expect(clippy::cast_possible_truncation, reason = "saturates, and steps are integers")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "saturates, and steps are integers"
+    )]
     let step = input.metric_value.floor() as i64;
     let tracker = &asked.app.tracker;
     let run = tracker.run(&path).await?;
@@ -559,11 +622,15 @@ async fn rewind(asked: &Asked, input: RewindRunInput) -> Result<Run> {
     if step < i64::MAX
         && let Some(row) = rows_of(tracker.scan(&path, query)).try_next().await?
     {
-        tracker.truncate(&path, HistoryStream::Metrics, row.row).await?;
+        tracker
+            .truncate(&path, HistoryStream::Metrics, row.row)
+            .await?;
     }
     let mut patch = RunPatch::new().with_state(RunState::Running);
     patch.ended_at = Change::Clear;
     patch.heartbeat_at = Change::Set(Timestamp::now());
     patch.extras = wire::with_own(&run.extras, "rewound", json!({"step": step}));
-    tracker.upsert_run(&path, patch, Precondition::Present).await
+    tracker
+        .upsert_run(&path, patch, Precondition::Present)
+        .await
 }

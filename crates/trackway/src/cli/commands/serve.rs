@@ -27,10 +27,21 @@ Programs log to it with the wandb SDK as it is:
 The first start makes the user `local` and prints its key, once. `trackway user` adds others.")]
 pub(crate) struct ServeArgs {
     /// The address to listen at; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080", env = "TRACKWAY_LISTEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8080",
+        env = "TRACKWAY_LISTEN",
+        hide_env_values = true
+    )]
     listen: String,
     /// What the world calls the server, if something stands in front of it
-    #[arg(long, value_name = "URL", env = "TRACKWAY_PUBLIC_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TRACKWAY_PUBLIC_URL",
+        hide_env_values = true
+    )]
     public_url: Option<Url>,
     /// After how many seconds of silence a running run counts as crashed
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
@@ -60,7 +71,9 @@ pub(super) async fn run(shell: &mut Shell, args: ServeArgs) -> Result<Exit> {
     if let Some(url) = &args.public_url
         && !matches!(url.scheme(), "http" | "https")
     {
-        return Err(Failure::usage(format!("--public-url is {url}, and needs http:// or https://")));
+        return Err(Failure::usage(format!(
+            "--public-url is {url}, and needs http:// or https://"
+        )));
     }
     let store = Arc::new(EmbeddedStore::open(&dir, StoreOptions::new()).await?);
     let mut options = Options::new();
@@ -72,7 +85,9 @@ pub(super) async fn run(shell: &mut Shell, args: ServeArgs) -> Result<Exit> {
         Failure::io(&format!("listen at {}", args.listen), &e)
             .with_hint("--listen ADDR:PORT takes another address; port 0 takes a free one")
     })?;
-    let address = listener.local_addr().map_err(|e| Failure::io("listen", &e))?;
+    let address = listener
+        .local_addr()
+        .map_err(|e| Failure::io("listen", &e))?;
     let url = args.public_url.map_or_else(
         || format!("http://{address}"),
         |url| url.as_str().trim_end_matches('/').to_owned(),
@@ -89,7 +104,10 @@ pub(super) async fn run(shell: &mut Shell, args: ServeArgs) -> Result<Exit> {
         })?;
         shell.out.flush()?;
     }
-    shell.talk.note(format!("serving {} at {url}; Ctrl-C ends it", dir.display()));
+    shell.talk.note(format!(
+        "serving {} at {url}; Ctrl-C ends it",
+        dir.display()
+    ));
     if let Some(key) = shown.filter(|_| !shell.out.is_json()) {
         shell.talk.note(format!(
             "made the user `{LOCAL}`; its key is shown only now:\n  export WANDB_BASE_URL={url} WANDB_API_KEY={key}"
@@ -99,7 +117,9 @@ pub(super) async fn run(shell: &mut Shell, args: ServeArgs) -> Result<Exit> {
     let cancel = CancellationToken::new();
     let stopped = cancel.clone();
     stop::work(&shell.talk, &cancel, async move {
-        server.serve(listener, async move { stopped.cancelled().await }).await;
+        server
+            .serve(listener, async move { stopped.cancelled().await })
+            .await;
     })
     .await?;
     Ok(Exit::Ok)

@@ -51,7 +51,12 @@ struct AddArgs {
     #[arg(long)]
     admin: bool,
     /// The key, 8 printable characters or more; `-` reads it from standard input
-    #[arg(long, value_name = "KEY", env = "TRACKWAY_NEW_API_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "TRACKWAY_NEW_API_KEY",
+        hide_env_values = true
+    )]
     api_key: Option<String>,
     /// Give a user who is there one more key
     #[arg(long, conflicts_with_all = ["admin", "api_key"])]
@@ -146,9 +151,15 @@ pub(super) async fn run(shell: &mut Shell, args: UserArgs) -> Result<Exit> {
             if accounts.user(&name).await?.is_none() {
                 return Err(Failure::not_found(format!("there is no user {name}")));
             }
-            ask::sure(shell, args.yes, &format!("delete user {name} with all keys"))?;
+            ask::sure(
+                shell,
+                args.yes,
+                &format!("delete user {name} with all keys"),
+            )?;
             accounts.delete_user(&name).await?;
-            shell.talk.note(format!("user {name} is deleted; running servers know within a second"));
+            shell.talk.note(format!(
+                "user {name} is deleted; running servers know within a second"
+            ));
             Ok(Exit::Ok)
         }
         What::Team(args) => {
@@ -191,7 +202,9 @@ async fn add(shell: &mut Shell, accounts: &Accounts, args: AddArgs) -> Result<Ex
         // Whoever gave it knows it.
         shell.talk.note(format!("user {name} is added"));
     } else {
-        shell.talk.note(format!("user {name} has a new key, shown only now:"));
+        shell
+            .talk
+            .note(format!("user {name} has a new key, shown only now:"));
         shell.out.line(key.expose_secret())?;
     }
     Ok(Exit::Ok)
@@ -205,7 +218,13 @@ fn from_stdin() -> Result<SecretString> {
 }
 
 async fn list(shell: &mut Shell, accounts: &Accounts) -> Result<Exit> {
-    let columns = [left("USER"), left("ADMIN"), left("CREATED (UTC)"), left("KEYS"), left("TEAMS")];
+    let columns = [
+        left("USER"),
+        left("ADMIN"),
+        left("CREATED (UTC)"),
+        left("KEYS"),
+        left("TEAMS"),
+    ];
     let (users, teams) = (accounts.users().await?, accounts.teams().await?);
     let terminal = shell.out.terminal;
     let mut listing = Listing::new(&mut shell.out, &columns);
@@ -234,11 +253,23 @@ async fn list(shell: &mut Shell, accounts: &Accounts) -> Result<Exit> {
                 .collect(),
         };
         listing.row(&shape, || {
-            let keys: Vec<_> = shape.keys.iter().map(|key| format!("{}…", key.begins_with)).collect();
-            let teams: Vec<_> = shape.teams.iter().map(|team| format!("{} ({})", team.team, team.role)).collect();
+            let keys: Vec<_> = shape
+                .keys
+                .iter()
+                .map(|key| format!("{}…", key.begins_with))
+                .collect();
+            let teams: Vec<_> = shape
+                .teams
+                .iter()
+                .map(|team| format!("{} ({})", team.team, team.role))
+                .collect();
             vec![
                 shape.name.clone(),
-                if shape.admin { "yes".to_owned() } else { String::new() },
+                if shape.admin {
+                    "yes".to_owned()
+                } else {
+                    String::new()
+                },
                 text::time_cell(shape.created_at, terminal),
                 keys.join(" "),
                 teams.join(", "),
@@ -246,7 +277,9 @@ async fn list(shell: &mut Shell, accounts: &Accounts) -> Result<Exit> {
         })?;
     }
     if listing.end()? == 0 {
-        shell.talk.note("there are no users; the first start of `trackway serve` makes one");
+        shell
+            .talk
+            .note("there are no users; the first start of `trackway serve` makes one");
     }
     Ok(Exit::Ok)
 }

@@ -1,0 +1,4 @@
+//! What a sweep tries next.
+
+pub(crate) mod hand_out;
+pub(crate) mod space;

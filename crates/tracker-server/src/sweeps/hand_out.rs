@@ -1,0 +1,175 @@
+//! Agents, and the runs that they are given.
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use tracker_model::{
+    Error, ErrorKind, JsonObject, RecordCondition, Result, Sweep, SweepPatch, SweepPath,
+    SweepState, Timestamp,
+};
+
+use super::space::Space;
+use crate::app::App;
+
+/// The space of records that holds agents, by `entity/project/sweep/agent`.
+const AGENTS: &str = "agent";
+/// The space of records that says how many runs of a sweep were handed out.
+const HANDED_OUT: &str = "sweep";
+
+/// A program that asks for runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Agent {
+    #[serde(skip)]
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) heartbeat_at: Timestamp,
+    pub(crate) runs: Vec<String>,
+}
+
+/// How far a sweep is.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Progress {
+    next: u64,
+}
+
+pub(crate) async fn create_agent(app: &App, sweep: &SweepPath, host: String) -> Result<Agent> {
+    app.tracker.sweep(sweep).await?;
+    let now = Timestamp::now();
+    let agent = Agent {
+        id: random_id()?,
+        host,
+        created_at: now,
+        heartbeat_at: now,
+        runs: Vec::new(),
+    };
+    keep(app, sweep, &agent, RecordCondition::Absent).await?;
+    Ok(agent)
+}
+
+async fn keep(app: &App, sweep: &SweepPath, agent: &Agent, pre: RecordCondition) -> Result<()> {
+    let key = format!("{sweep}/{}", agent.id);
+    let value = serde_json::to_value(agent)
+        .map_err(|e| Error::new(ErrorKind::Unexpected, "write an agent").with_source(e))?;
+    app.records
+        .put_record(AGENTS, &key, value, pre)
+        .await
+        .map(drop)
+}
+
+/// The agents of a sweep, or the one with this id.
+pub(crate) async fn agents(app: &App, sweep: &SweepPath, id: Option<&str>) -> Result<Vec<Agent>> {
+    use futures::TryStreamExt as _;
+    let prefix = format!("{sweep}/");
+    let mut records = app.records.records(AGENTS, &prefix);
+    let mut out = Vec::new();
+    while let Some(record) = records.try_next().await? {
+        let name = record
+            .key
+            .get(prefix.len()..)
+            .unwrap_or_default()
+            .to_owned();
+        if id.is_none_or(|id| id == name)
+            && let Ok(agent) = serde_json::from_value::<Agent>(record.value)
+        {
+            out.push(Agent { id: name, ..agent });
+        }
+    }
+    Ok(out)
+}
+
+/// What the agent is to do now: a list of commands.
+pub(crate) async fn heartbeat(
+    app: &App,
+    sweep: &SweepPath,
+    id: &str,
+    running: Vec<String>,
+) -> Result<Vec<Json>> {
+    let gone = || Error::not_found(format_args!("agent {id:.40} of sweep {sweep}"));
+    let mut agent = agents(app, sweep, Some(id)).await?.pop().ok_or_else(gone)?;
+    let known = app.tracker.sweep(sweep).await?;
+    agent.heartbeat_at = Timestamp::now();
+    let mut commands = Vec::new();
+    match known.state {
+        SweepState::Canceled => {
+            commands.extend(
+                running
+                    .iter()
+                    .map(|run| json!({"type": "stop", "run_id": run})),
+            );
+            if running.is_empty() {
+                commands.push(json!({"type": "exit"}));
+            }
+        }
+        SweepState::Finished if running.is_empty() => commands.push(json!({"type": "exit"})),
+        SweepState::Pending | SweepState::Running if running.is_empty() => {
+            match next(app, &known).await? {
+                Some((run, args)) => {
+                    agent.runs.push(run.clone());
+                    let program = known.config.get("program").cloned().unwrap_or_default();
+                    commands.push(json!({
+                        "type": "run", "run_id": run, "program": program, "args": args, "logs": [],
+                    }));
+                    set_state(app, sweep, SweepState::Running).await?;
+                }
+                None => {
+                    set_state(app, sweep, SweepState::Finished).await?;
+                    commands.push(json!({"type": "exit"}));
+                }
+            }
+        }
+        _ => {}
+    }
+    keep(app, sweep, &agent, RecordCondition::None).await?;
+    Ok(commands)
+}
+
+async fn set_state(app: &App, sweep: &SweepPath, state: SweepState) -> Result<()> {
+    if app.tracker.sweep(sweep).await?.state == state {
+        return Ok(());
+    }
+    let mut patch = SweepPatch::new();
+    patch.state = Some(state);
+    app.tracker.upsert_sweep(sweep, patch).await.map(drop)
+}
+
+/// The next run of a sweep: a new id and the values of the parameters. No two agents get the same
+/// combination of a grid.
+async fn next(app: &App, sweep: &Sweep) -> Result<Option<(String, JsonObject)>> {
+    let space = Space::parse(&sweep.config)?;
+    let key = sweep.path.to_string();
+    let mut rng = StdRng::from_seed(crate::accounts::random()?);
+    loop {
+        let record = app.records.record(HANDED_OUT, &key).await?;
+        let (progress, pre) = match record {
+            None => (Progress::default(), RecordCondition::Absent),
+            Some(record) => {
+                let pre = RecordCondition::Version(record.version);
+                (
+                    serde_json::from_value(record.value).unwrap_or_default(),
+                    pre,
+                )
+            }
+        };
+        let Some(values) = space.pick(progress.next, &mut rng) else {
+            return Ok(None);
+        };
+        let taken = json!(Progress {
+            next: progress.next + 1
+        });
+        match app.records.put_record(HANDED_OUT, &key, taken, pre).await {
+            Ok(_) => return Ok(Some((random_id()?, values))),
+            // Another agent was faster.
+            Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Eight letters and digits, as W&B names runs and sweeps.
+pub(crate) fn random_id() -> Result<String> {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let bytes: [u8; 8] = crate::accounts::random()?;
+    let digit = |byte: u8| char::from(DIGITS.get(usize::from(byte % 36)).copied().unwrap_or(b'0'));
+    Ok(bytes.into_iter().map(digit).collect())
+}
