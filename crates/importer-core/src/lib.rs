@@ -33,7 +33,7 @@ pub use selection::{KindSet, Selection};
 pub use sink::{RunWriter, SeriesWriter, Sink, SinkCapabilities};
 pub use source::{
     EntryContent, Finding, Outcome, PointItem, PointsQuery, RunRecord, RunRef, Source,
-    SourceArtifact, SourceCapabilities, SourceEntry, SourceFile, SourceId, SourceItem,
+    SourceArtifact, SourceCapabilities, SourceEntry, SourceFile, SourceId, SourceItem, SourceLink,
     SourceProject, SourceUse,
 };
 pub use tally::{Bucket, Kind, Tally};

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Collection,
-    CollectionPatch, CollectionPath, FileDraft, FileInfo, HistoryStream, ImportStamp,
+    CollectionPatch, CollectionPath, FileDraft, FileInfo, HistoryStream, ImportStamp, LinkDraft,
     ManifestEntry, PointBatch, Project, ProjectPatch, ProjectPath, Result, Run, RunPath,
-    SeriesInfo,
+    SeriesInfo, VersionLink,
 };
 
 /// What a sink can do.
@@ -21,6 +21,8 @@ pub struct SinkCapabilities {
     pub artifacts: bool,
     /// Contents that it has already need not be sent again ([`tracker_model::Content::Stored`]).
     pub stored_content: bool,
+    /// It keeps versions that stand for others.
+    pub links: bool,
 }
 
 /// A place to import into. Implementor's contract. Every writing call may be repeated: the effect
@@ -103,6 +105,14 @@ pub trait Sink: Display + Debug + Send + Sync + 'static {
         path: &CollectionPath,
         draft: ArtifactDraft,
     ) -> Result<Box<dyn ArtifactWriter>>;
+
+    /// Makes a version of a portfolio that stands for another one, or finds the one that does.
+    async fn put_link(
+        &self,
+        path: &CollectionPath,
+        target: &VersionLink,
+        draft: LinkDraft,
+    ) -> Result<ArtifactVersion>;
 
     /// The entries of a version.
     fn manifest(

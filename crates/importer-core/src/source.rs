@@ -340,6 +340,9 @@ pub struct SourceArtifact {
     pub patch: CollectionPatch,
     /// The version; its `source_key` is set, its `logged_by` is the pipeline's to set.
     pub version: Option<ArtifactDraft>,
+    /// The version that this one stands for. Such a link comes after what it links, and has no
+    /// entries of its own.
+    pub link: Option<SourceLink>,
     /// A hash over what the listing says of the version and its collection.
     pub fingerprint: String,
     /// An equal fingerprint proves that the contents are the same too.
@@ -362,6 +365,17 @@ impl Debug for SourceArtifact {
             )
             .finish_non_exhaustive()
     }
+}
+
+/// A version of an artifact that another one stands for.
+#[derive(Debug, Clone)]
+pub struct SourceLink {
+    /// The project that it is in.
+    pub project: Arc<SourceProject>,
+    /// The collection's name.
+    pub collection: String,
+    /// Its source key.
+    pub source_key: String,
 }
 
 /// A run that made or used an artifact.

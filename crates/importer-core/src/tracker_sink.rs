@@ -10,9 +10,9 @@ use tokio::sync::Mutex;
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Change, Collection,
     CollectionPatch, CollectionPath, ErrorKind, FileDraft, FileInfo, HistoryQuery, HistoryStream,
-    HistoryWriter, ImportStamp, ManifestEntry, PointBatch, Precondition, Project, ProjectPatch,
-    ProjectPath, Result, Run, RunParts, RunPatch, RunPath, RunQuery, SeriesInfo, SeriesKey,
-    Tracker, ValueKind,
+    HistoryWriter, ImportStamp, LinkDraft, ManifestEntry, PointBatch, Precondition, Project,
+    ProjectPatch, ProjectPath, Result, Run, RunParts, RunPatch, RunPath, RunQuery, SeriesInfo,
+    SeriesKey, Tracker, ValueKind, VersionLink,
 };
 
 use crate::{RunWriter, SeriesWriter, Sink, SinkCapabilities};
@@ -105,6 +105,7 @@ impl Sink for TrackerSink {
             rewrite_history: can.rewrite_history,
             artifacts: true,
             stored_content: can.stored_content,
+            links: can.links,
         }
     }
 
@@ -202,6 +203,15 @@ impl Sink for TrackerSink {
         draft: ArtifactDraft,
     ) -> Result<Box<dyn ArtifactWriter>> {
         self.tracker.artifact_writer(path, draft).await
+    }
+
+    async fn put_link(
+        &self,
+        path: &CollectionPath,
+        target: &VersionLink,
+        draft: LinkDraft,
+    ) -> Result<ArtifactVersion> {
+        self.tracker.link_version(path, target, draft).await
     }
 
     fn manifest(

@@ -5,12 +5,13 @@ use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ByteStream, Change, Collection, CollectionPatch,
     CollectionPath, Error, FileDraft, FileInfo, HistoryQuery, JsonPatch, Project, ProjectPatch,
-    ProjectPath, Result, Run, RunPath, RunQuery, Tracker,
+    ProjectPath, Result, Run, RunPath, RunQuery, Tracker, VersionLink, VersionRef,
 };
 
 use crate::{
-    EntryContent, PointItem, PointsQuery, RunRecord, RunRef, Selection, Source, SourceArtifact,
-    SourceCapabilities, SourceEntry, SourceFile, SourceId, SourceItem, SourceProject, SourceUse,
+    EntryContent, Finding, Kind, PointItem, PointsQuery, RunRecord, RunRef, Selection, Source,
+    SourceArtifact, SourceCapabilities, SourceEntry, SourceFile, SourceId, SourceItem, SourceLink,
+    SourceProject, SourceUse,
 };
 
 /// Any tracker as a source.
@@ -136,6 +137,13 @@ impl Source for TrackerSource {
                 serde_json::json!({ "imported_from": stamp }),
             );
         }
+        if self.tracker.log_length(&listed.path).await? > 0 {
+            let place = format!("the log of run {}", run.id);
+            let reason = "imports do not carry the logs of a tracker";
+            record
+                .findings
+                .push(Finding::lost(Kind::Files, place, reason));
+        }
         Ok(record)
     }
 
@@ -195,9 +203,15 @@ impl Source for TrackerSource {
         projects: &[Arc<SourceProject>],
         _selection: &Selection,
     ) -> BoxStream<'static, Result<SourceItem<SourceArtifact>>> {
-        let tracker = Arc::clone(&self.tracker);
-        futures::stream::iter(projects.to_vec())
-            .flat_map(move |project| {
+        let (tracker, projects) = (Arc::clone(&self.tracker), projects.to_vec());
+        // What is linked comes before the links.
+        let passes = [false, true].map(|portfolios| (portfolios, projects.clone()));
+        futures::stream::iter(passes)
+            .flat_map(|(portfolios, projects)| {
+                let projects = futures::stream::iter(projects);
+                projects.map(move |project| (portfolios, project))
+            })
+            .flat_map(move |(portfolios, project)| {
                 let path: ProjectPath = match project.id.parse() {
                     Ok(path) => path,
                     Err(e) => return futures::stream::once(std::future::ready(Err(e))).boxed(),
@@ -205,6 +219,7 @@ impl Source for TrackerSource {
                 let inner = Arc::clone(&tracker);
                 tracker
                     .collections(&path)
+                    .try_filter(move |c| std::future::ready(c.portfolio == portfolios))
                     .map_ok(move |collection| {
                         versions(Arc::clone(&inner), Arc::clone(&project), collection)
                     })
@@ -268,12 +283,13 @@ fn versions(
                 .uses_of_version(&collection.path, version.index)
                 .try_collect()
                 .await?;
-            out.push(SourceItem::Item(artifact(
-                &project,
-                &collection,
-                Some(version),
-                &uses,
-            )));
+            let link = match &version.link_of {
+                Some(of) => Some(link(&*tracker, of).await?),
+                None => None,
+            };
+            let mut artifact = artifact(&project, &collection, Some(version), &uses);
+            artifact.link = link;
+            out.push(SourceItem::Item(artifact));
         }
         if out.is_empty() {
             out.push(SourceItem::Item(artifact(&project, &collection, None, &[])));
@@ -281,6 +297,29 @@ fn versions(
         Ok(futures::stream::iter(out).map(Ok))
     };
     futures::stream::once(all).try_flatten().boxed()
+}
+
+/// What a link stands for, as it is listed itself.
+async fn link(tracker: &dyn Tracker, of: &VersionLink) -> Result<SourceLink> {
+    let target = tracker
+        .version(&of.collection, &VersionRef::Index(of.index))
+        .await?;
+    let project = &of.collection.project;
+    Ok(SourceLink {
+        project: Arc::new(SourceProject::new(
+            project.to_string(),
+            project.project.to_string(),
+        )),
+        collection: of.collection.name.clone(),
+        source_key: source_key(&target),
+    })
+}
+
+/// The identity of a version: the one that it came with, or its address.
+fn source_key(version: &ArtifactVersion) -> String {
+    let CollectionPath { project, name } = &version.collection;
+    let key = || format!("{project}/{name}:v{}", version.index);
+    version.source_key.clone().unwrap_or_else(key)
 }
 
 fn artifact(
@@ -295,6 +334,7 @@ fn artifact(
     patch.created_at = Some(collection.created_at);
     patch.updated_at = Change::of(collection.updated_at);
     patch.extras = JsonPatch::Replace(collection.extras.clone());
+    patch.portfolio = Some(collection.portfolio);
     let run_id = |run: &RunPath| run.run.to_string();
     SourceArtifact {
         project: Some(Arc::clone(project)),
@@ -308,6 +348,7 @@ fn artifact(
             )
         }),
         immutable: false,
+        link: None,
         logged_by: version
             .as_ref()
             .and_then(|v| v.logged_by.as_ref())
@@ -321,7 +362,6 @@ fn artifact(
             })
             .collect(),
         version: version.as_ref().map(|v| {
-            let CollectionPath { project, name } = &v.collection;
             let mut draft = ArtifactDraft::new();
             draft.index = Some(v.index);
             draft.aliases = v.aliases.clone();
@@ -330,9 +370,8 @@ fn artifact(
             draft.metadata = v.metadata.clone();
             draft.ttl_seconds = v.ttl_seconds;
             draft.created_at = Some(v.created_at);
-            let key = || format!("{project}/{name}:v{}", v.index);
             draft.extras = v.extras.clone();
-            draft.source_key = Some(v.source_key.clone().unwrap_or_else(key));
+            draft.source_key = Some(source_key(v));
             draft
         }),
         detail: version.map(|v| Arc::new(v) as Arc<dyn std::any::Any + Send + Sync>),

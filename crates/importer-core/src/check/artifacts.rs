@@ -39,6 +39,21 @@ async fn one(
     let id = key.clone().unwrap_or_else(|| artifact.collection.clone());
     let mut line = RunCheck::new(id, path.to_string(), Verdict::Same);
     let Some(key) = key else { return Ok(line) };
+    if let Some(link) = &artifact.link {
+        let mut linked = Versions::default();
+        let target = linked
+            .target(&*checker.sink, &checker.targets, link)
+            .await?;
+        let there = match &target {
+            Some(target) => versions.find_link(&*checker.sink, &path, target).await?,
+            None => None,
+        };
+        match there {
+            Some(version) => line.target = format!("{path}:v{}", version.index),
+            None => line.verdict = Verdict::Missing,
+        }
+        return Ok(line);
+    }
     let Some(version) = versions.find(&*checker.sink, &path, &key).await? else {
         line.verdict = Verdict::Missing;
         return Ok(line);

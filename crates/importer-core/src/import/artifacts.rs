@@ -6,7 +6,8 @@ use std::{
 use futures::{StreamExt, TryStreamExt};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, CollectionPatch, CollectionPath,
-    Content, Digests, EntryDraft, Error, ErrorKind, Result, check_file_name,
+    Content, Digests, EntryDraft, Error, ErrorKind, LinkDraft, Result, VersionLink,
+    check_file_name,
 };
 
 use super::{
@@ -29,6 +30,7 @@ pub(super) async fn copy(job: &Job, projects: &[Arc<SourceProject>]) {
         counted: BTreeSet::new(),
         put: None,
         versions: Versions::default(),
+        linked: Versions::default(),
         files: RunFiles::default(),
     };
     let mut artifacts = Listing::new(job.source.artifacts(projects, &job.selection));
@@ -100,6 +102,8 @@ struct Copier<'a> {
     /// The last change that was made to a collection: its versions mostly say the same of it.
     put: Option<(CollectionPath, CollectionPatch)>,
     versions: Versions,
+    /// The same for the collection that was linked last.
+    linked: Versions,
     files: RunFiles,
 }
 
@@ -120,9 +124,14 @@ impl Copier<'_> {
             .entry(job.source.id(), &key)
             .await?
             .unwrap_or_default();
-        let before = match source_key(artifact) {
-            Some(key) => self.versions.find(&*job.sink, &path, key).await?,
+        let target = match &artifact.link {
+            Some(link) => self.linked.target(&*job.sink, &job.targets, link).await?,
             None => None,
+        };
+        let before = match (source_key(artifact), &target) {
+            (_, Some(target)) => self.versions.find_link(&*job.sink, &path, target).await?,
+            (Some(key), None) => self.versions.find(&*job.sink, &path, key).await?,
+            (None, None) => None,
         };
         let mut collection = Account::default();
         if self.counted.insert(path.clone()) {
@@ -149,18 +158,26 @@ impl Copier<'_> {
             own.arrived(Kind::Traces, traces(job, artifact).unwrap_or(0));
             return Ok(collection.close().and(own.close()));
         }
-        let put = Some((path.clone(), artifact.patch.clone()));
+        let mut patch = artifact.patch.clone();
+        if !job.sink.capabilities().links {
+            patch.portfolio = None;
+        }
+        let put = Some((path.clone(), patch.clone()));
         if self.put != put {
-            job.sink
-                .put_collection(&path, artifact.patch.clone())
-                .await?;
+            job.sink.put_collection(&path, patch).await?;
             self.put = put;
         }
         let mut unchanged = true;
         if let Some(draft) = &artifact.version {
-            let version = self.version(artifact, draft, &path, &mut own).await?;
-            unchanged = before.as_ref() == Some(&version);
-            self.versions.put(&path, version);
+            let version = if artifact.link.is_some() {
+                link(job, artifact, draft, &path, target, &mut own).await?
+            } else {
+                Some(self.version(artifact, draft, &path, &mut own).await?)
+            };
+            unchanged = version.is_some() && before == version;
+            if let Some(version) = version {
+                self.versions.put(&path, version);
+            }
         }
         let own = own.close_as(unchanged);
         let entry = LedgerEntry {
@@ -323,6 +340,37 @@ async fn verify(
             version.index
         ),
     ))
+}
+
+/// Makes a version stand for one that was imported.
+async fn link(
+    job: &Job,
+    artifact: &SourceArtifact,
+    draft: &ArtifactDraft,
+    path: &CollectionPath,
+    target: Option<VersionLink>,
+    account: &mut Account,
+) -> Result<Option<ArtifactVersion>> {
+    let place = || {
+        let key = draft.source_key.as_deref().unwrap_or_default();
+        format!("artifact {:?} {key}", artifact.collection)
+    };
+    let mut lost = |why: &str| account.found(Finding::lost(Kind::Artifacts, place(), why));
+    if !job.sink.capabilities().links {
+        lost("the target has no versions that stand for others");
+        return Ok(None);
+    }
+    let Some(target) = target else {
+        lost("the version that it stands for was not imported");
+        return Ok(None);
+    };
+    let mut link = LinkDraft::new().with_aliases(draft.aliases.iter().cloned());
+    link.index = draft.index;
+    link.created_at = draft.created_at;
+    let version = job.sink.put_link(path, &target, link).await?;
+    lineage(job, artifact, path, &version, account).await?;
+    account.arrived(Kind::Artifacts, 1);
+    Ok(Some(version))
 }
 
 async fn lineage(

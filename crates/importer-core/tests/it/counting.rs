@@ -14,8 +14,9 @@ use futures::{StreamExt, stream::BoxStream};
 use importer_core::{Result, RunWriter, Sink, SinkCapabilities};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ArtifactWriter, ByteStream, Collection,
-    CollectionPatch, CollectionPath, FileInfo, HistoryStream, ImportStamp, ManifestEntry,
-    PointBatch, Project, ProjectPatch, ProjectPath, Run, RunPath, SeriesInfo,
+    CollectionPatch, CollectionPath, FileInfo, HistoryStream, ImportStamp, LinkDraft,
+    ManifestEntry, PointBatch, Project, ProjectPatch, ProjectPath, Run, RunPath, SeriesInfo,
+    VersionLink,
 };
 
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct CountingSink {
     calls: Mutex<BTreeMap<&'static str, u64>>,
     /// It loses the files that it is given.
     pub(crate) loses_files: AtomicBool,
+    /// It knows of no versions that stand for others.
+    pub(crate) has_no_links: AtomicBool,
 }
 
 impl CountingSink {
@@ -32,6 +35,7 @@ impl CountingSink {
             inner,
             calls: Mutex::default(),
             loses_files: AtomicBool::new(false),
+            has_no_links: AtomicBool::new(false),
         }
     }
 
@@ -59,7 +63,9 @@ impl Sink for CountingSink {
     }
 
     fn capabilities(&self) -> SinkCapabilities {
-        self.inner.capabilities()
+        let mut can = self.inner.capabilities();
+        can.links &= !self.has_no_links.load(Ordering::Relaxed);
+        can
     }
 
     async fn project(&self, path: &ProjectPath) -> Result<Option<Project>> {
@@ -136,6 +142,15 @@ impl Sink for CountingSink {
         draft: ArtifactDraft,
     ) -> Result<Box<dyn ArtifactWriter>> {
         self.count("open_version").open_version(path, draft).await
+    }
+
+    async fn put_link(
+        &self,
+        path: &CollectionPath,
+        target: &VersionLink,
+        draft: LinkDraft,
+    ) -> Result<ArtifactVersion> {
+        self.count("put_link").put_link(path, target, draft).await
     }
 
     fn manifest(

@@ -415,6 +415,7 @@ impl Source for ScriptSource {
             let mut patch = CollectionPatch::new();
             patch.created_at = Some(Timestamp::from_millis(T0));
             out.push(SourceItem::Item(SourceArtifact {
+                link: None,
                 project: Some(Arc::clone(project)),
                 project_name: String::new(),
                 collection: "a model".into(),

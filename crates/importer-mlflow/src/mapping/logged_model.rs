@@ -160,6 +160,7 @@ impl RawLoggedModel {
             .filter(|n| !n.is_empty())
             .unwrap_or(&self.model_id);
         SourceArtifact {
+            link: None,
             project: Some(Arc::clone(project)),
             project_name: project.name.clone(),
             collection: legal_collection(named).0,

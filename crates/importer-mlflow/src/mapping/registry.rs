@@ -88,6 +88,7 @@ impl RawRegisteredModel {
         patch.extras = JsonPatch::Replace(under_name(facts));
         let draft = version.map(|v| self.draft(v, &mut hash));
         SourceArtifact {
+            link: None,
             project: None,
             project_name: REGISTRY_PROJECT.to_owned(),
             collection: self.collection().0,

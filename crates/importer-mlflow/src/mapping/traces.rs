@@ -30,6 +30,7 @@ pub(crate) fn traces_artifact(
     let mut patch = CollectionPatch::new();
     patch.kind = Some("traces".to_owned());
     SourceArtifact {
+        link: None,
         project: Some(Arc::clone(project)),
         project_name: project.name.clone(),
         collection: "traces".to_owned(),
