@@ -38,9 +38,10 @@ pub struct Capabilities {
     pub rewrite_history: bool,
     /// [`SeriesInfo::digest`] is known without reading the series.
     pub series_digests: bool,
-    /// [`Content::Stored`] is understood, and contents are taken in that nothing names yet
-    /// ([`ContentStore`]).
+    /// [`Content::Stored`] is understood.
     pub stored_content: bool,
+    /// Contents are taken in that nothing names yet ([`ContentStore`]).
+    pub contents: bool,
     /// [`ArtifactDraft::index`] is obeyed.
     pub version_indices: bool,
     /// A version may be a link to another one. Otherwise there are no portfolios.
@@ -64,6 +65,7 @@ impl Capabilities {
             rewrite_history: true,
             series_digests: true,
             stored_content: true,
+            contents: true,
             version_indices: true,
             links: true,
             sweeps: true,
@@ -558,13 +560,13 @@ pub trait ContentStore: Display + Debug + Send + Sync + 'static {
     /// that were there already too; within that time [`Content::Stored`] takes them into a version.
     ///
     /// # Errors
-    /// Those of the stream; `Unsupported` without [`Capabilities::stored_content`].
+    /// Those of the stream; `Unsupported` without [`Capabilities::contents`].
     async fn put_content(&self, body: ByteStream) -> Result<Digests>;
 
     /// Contents that are here, whatever names them, or a part of them (clipped to what is there).
     ///
     /// # Errors
-    /// `NotFound`; `Unsupported` without [`Capabilities::stored_content`].
+    /// `NotFound`; `Unsupported` without [`Capabilities::contents`].
     async fn open_content(
         &self,
         digests: &Digests,
