@@ -10,6 +10,9 @@ use tracker_server::{Options, Server};
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "it talks to whoever started it")]
 async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .init();
     let address = env::args().nth(1).unwrap_or("127.0.0.1:8080".to_owned());
     let tracker = Arc::new(MemoryTracker::new());
     let server = Server::new(tracker.clone(), tracker, Options::new()).await?;

@@ -151,7 +151,16 @@ pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> Htt
         viewer,
         base,
     };
+    let operation = asked.operation_name.clone().unwrap_or_default();
     let answer = shared.schema.execute(asked.data(data)).await;
+    if let Some(error) = answer.errors.first() {
+        tracing::info!(
+            operation,
+            error = error.message,
+            "a query was answered with an error"
+        );
+    }
+    tracing::debug!(operation, "asked");
     let status = status_of(&answer.errors);
     match serde_json::to_string(&answer) {
         Ok(text) => Ok(json_text(status, text)),

@@ -1,12 +1,16 @@
 //! `POST /files/{entity}/{project}/{run}/file_stream`: what a run logs, as it logs it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
+use futures::TryStreamExt as _;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tracker_model::{
-    Change, Error, HistoryStream, JsonPatch, Precondition, Result, Run, RunPatch, RunPath,
-    RunState, Timestamp, split_rows,
+    Change, Error, HistoryQuery, HistoryRow, HistoryStream, JsonPatch, Precondition, Result, Run,
+    RunPatch, RunPath, RunState, Timestamp, rows_of, split_rows,
 };
 
 use crate::{app::App, console, lines, wire};
@@ -167,12 +171,12 @@ pub(crate) async fn receive(app: &Arc<App>, path: &RunPath, mut body: Body) -> R
     Ok(answer)
 }
 
-fn rows(chunk: Option<Chunk>, stream: HistoryStream) -> Result<Vec<tracker_model::PointBatch>> {
+fn rows(chunk: Option<Chunk>, stream: HistoryStream) -> Result<Vec<HistoryRow>> {
     let Some(chunk) = chunk else {
         return Ok(Vec::new());
     };
     let numbered = (chunk.offset..).zip(chunk.content.lines());
-    let rows: Result<Vec<_>> = numbered
+    numbered
         .map(|(number, line)| {
             let mut row = lines::history_row(number, &line)?;
             if stream == HistoryStream::System {
@@ -181,20 +185,94 @@ fn rows(chunk: Option<Chunk>, stream: HistoryStream) -> Result<Vec<tracker_model
             }
             Ok(row)
         })
-        .collect();
-    split_rows(rows?)
+        .collect()
 }
 
 async fn append(
     app: &App,
     path: &RunPath,
     stream: HistoryStream,
-    batches: Vec<tracker_model::PointBatch>,
+    rows: Vec<HistoryRow>,
 ) -> Result<()> {
-    if batches.is_empty() {
+    if rows.is_empty() {
         return Ok(());
     }
-    app.tracker.append(path, stream, 0, batches).await.map(drop)
+    let rows = news(app, path, stream, rows).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    app.tracker
+        .append(path, stream, 0, split_rows(rows)?)
+        .await
+        .map(drop)
+}
+
+/// The rows that the run has not yet.
+///
+/// A program that sends the same lines again counts them as before, and the tracker leaves alone
+/// what it has. One that sends a run anew (an offline folder that is synchronised a second time)
+/// counts on from what is there: its rows are known by their step, time and values.
+async fn news(
+    app: &App,
+    path: &RunPath,
+    stream: HistoryStream,
+    mut rows: Vec<HistoryRow>,
+) -> Result<Vec<HistoryRow>> {
+    let next = app.tracker.next_row(path, stream).await?;
+    rows.retain(|row| row.row >= next);
+    let step = |row: &HistoryRow| row.step;
+    let (Some(low), Some(high)) = (rows.iter().map(step).min(), rows.iter().map(step).max()) else {
+        return Ok(rows);
+    };
+    if next == 0 {
+        return Ok(rows);
+    }
+    let series = app.tracker.series(path, stream).await?;
+    let last = series
+        .iter()
+        .filter_map(|series| series.steps)
+        .map(|(_, last)| last)
+        .max();
+    // Events have no steps but the number of their line.
+    let again = match stream {
+        HistoryStream::Metrics => last.is_some_and(|last| low <= last),
+        HistoryStream::System => {
+            let last = series
+                .iter()
+                .filter_map(|series| series.times)
+                .map(|(_, last)| last)
+                .max();
+            let first = rows.iter().filter_map(|row| row.time).min();
+            first.is_some_and(|first| last.is_some_and(|last| first <= last))
+        }
+    };
+    if !again {
+        return Ok(rows);
+    }
+    let mut query = HistoryQuery::new().with_stream(stream).with_rows(true);
+    if stream == HistoryStream::Metrics {
+        query = query.with_steps(low..=high);
+    }
+    let mut known = HashSet::new();
+    let mut there = rows_of(app.tracker.scan(path, query));
+    while let Some(row) = there.try_next().await? {
+        known.insert(mark(&row, stream));
+    }
+    rows.retain(|row| !known.contains(&mark(row, stream)));
+    Ok(rows)
+}
+
+/// What makes a row that row.
+fn mark(row: &HistoryRow, stream: HistoryStream) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let step = (stream == HistoryStream::Metrics).then_some(row.step);
+    hasher.update(format!("{step:?} {:?}", row.time).as_bytes());
+    let mut values: Vec<_> = row.values.iter().collect();
+    values.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (key, value) in values {
+        hasher.update(format!("{key:?} {value:?}").as_bytes());
+    }
+    *hasher.finalize().as_bytes()
 }
 
 async fn note_exit_code(app: &App, run: &Run, code: Option<i64>) -> Result<()> {

@@ -55,7 +55,25 @@ pub(crate) struct UpsertBucketPayload {
     bucket: Option<RunNode>,
     /// Whether there was no such run.
     inserted: bool,
+    /// Old clients ask whether the server has settings, and fail if it does not know what these are.
+    server_settings: ServerSettings,
     client_mutation_id: Option<String>,
+}
+
+/// What the server has to say to everybody.
+#[derive(Debug, Default, SimpleObject)]
+pub(crate) struct ServerSettings {
+    server_messages: Vec<ServerMessage>,
+}
+
+/// A message to whoever starts a run. There are none.
+#[derive(Debug, SimpleObject)]
+pub(crate) struct ServerMessage {
+    utf_text: String,
+    plain_text: String,
+    html_text: String,
+    message_type: String,
+    message_level: i32,
 }
 
 impl UpsertBucketInput {
@@ -367,6 +385,7 @@ impl RunMutation {
         Ok(UpsertBucketPayload {
             bucket: Some(RunNode::new(run)),
             inserted,
+            server_settings: ServerSettings::default(),
             client_mutation_id,
         })
     }
