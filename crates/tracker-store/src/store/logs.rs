@@ -36,7 +36,7 @@ impl LogStore for EmbeddedStore {
                     }
                     logs::page(c, run, next.unwrap_or(first), last)
                 };
-                let lines = store.catalog().look_up("read a log", list).await?;
+                let lines = store.catalog().read("read a log", list).await?;
                 let end = lines
                     .last()
                     .and_then(|l| l.number.cast_signed().checked_add(1));
