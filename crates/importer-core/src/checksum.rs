@@ -291,11 +291,32 @@ fn compare_rest(a: &Point, b: &Point) -> Ordering {
 
 fn hex_digits(bits: u64) -> [u8; 16] {
     let mut digits = [0; 16];
-    for (digit, place) in digits.iter_mut().zip((0..16).rev()) {
-        let [nibble, ..] = ((bits >> (place * 4)) & 15).to_le_bytes();
-        *digit = nibble + if nibble < 10 { b'0' } else { b'a' - 10 };
+    let halves = [(bits >> 32) & 0xffff_ffff, bits & 0xffff_ffff];
+    for (digits, half) in digits.chunks_exact_mut(8).zip(halves) {
+        digits.copy_from_slice(&eight_hex_digits(half));
     }
     digits
+}
+
+/// The digits of 32 bits, all at once: each step halves what is in one place, until every byte has
+/// four bits.
+fn eight_hex_digits(bits: u64) -> [u8; 8] {
+    let bits = (bits | (bits << 16)) & 0x0000_ffff_0000_ffff;
+    let bits = (bits | (bits << 8)) & 0x00ff_00ff_00ff_00ff;
+    let bits = (bits | (bits << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = ((bits + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    let from_nine_to_a = u64::from(b'a' - b'0' - 10);
+    (bits + 0x3030_3030_3030_3030 + letters * from_nine_to_a).to_be_bytes()
+}
+
+/// The digits of a number below 10⁸, likewise: halves of four digits, of two, of one.
+fn eight_digits(n: u64) -> [u8; 8] {
+    let fours = (n / 10_000) | ((n % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let pairs = hundreds | ((fours - hundreds * 100) << 16);
+    let tens = ((pairs * 103) >> 10) & 0x000f_000f_000f_000f;
+    let digits = tens | ((pairs - tens * 10) << 8);
+    (digits + 0x3030_3030_3030_3030).to_le_bytes()
 }
 
 /// Bytes of `STEP \t MILLISECONDS \t BITS \n`.
@@ -336,6 +357,10 @@ impl PlainLine {
             b'0' + digit
         };
         let mut left = n.unsigned_abs();
+        while left >= 100_000_000 {
+            self.put(eight_digits(left % 100_000_000));
+            left /= 100_000_000;
+        }
         while left >= 10 {
             self.put([digit(left / 10), digit(left)]);
             left /= 100;

@@ -73,9 +73,24 @@ fn same_line(step: i64, ms: i64, bits: u64) {
 
 #[test]
 fn lines_of_the_longest_numbers() {
-    for n in [0, 1, -1, 9, 10, 99, 100, -100, 101, i64::MAX, i64::MIN] {
+    let around = |n: i64| [n - 1, n, n + 1, -n];
+    let powers = (0..19).flat_map(|digits| around(10i64.pow(digits)));
+    for n in powers.chain([i64::MAX, i64::MIN]) {
         same_line(n, i64::MIN, u64::MAX);
         same_line(i64::MIN, n, 0);
+    }
+}
+
+#[test]
+fn every_digit_in_every_place() {
+    for digit in 0..16u64 {
+        for place in 0..16 {
+            let bits = digit << (4 * place);
+            assert_eq!(hex_digits(bits), format!("{bits:016x}").as_bytes());
+        }
+    }
+    for n in (0..100_000_000).step_by(997).chain(0..20_000) {
+        assert_eq!(eight_digits(n), format!("{n:08}").as_bytes());
     }
 }
 

@@ -30,7 +30,7 @@ impl Default for ImportOptions {
         Self {
             namespace: Namespace::default(),
             map: ProjectMap::default(),
-            jobs: 4,
+            jobs: 8,
             incremental: true,
             dry_run: false,
             verify: VerifyDepth::Digest,

@@ -82,6 +82,8 @@ pub(super) struct Column {
 /// Points that are gathered, to be encoded together.
 #[derive(Default)]
 pub(super) struct Columns {
+    /// Points that are to come, as far as is known.
+    expected: usize,
     keys: Vec<(SeriesKey, usize)>,
     row: Nullable<u64>,
     step: Vec<i64>,
@@ -111,8 +113,11 @@ impl<T> Default for Nullable<T> {
 }
 
 impl<T: Clone + Default> Nullable<T> {
-    /// Adds values to a column of `len` lines.
-    fn extend(&mut self, len: usize, values: impl ExactSizeIterator<Item = T>) {
+    /// Adds values to a column of `len` lines, for which there shall be so much room.
+    fn extend(&mut self, len: usize, room: usize, values: impl ExactSizeIterator<Item = T>) {
+        if self.values.is_empty() {
+            self.values.reserve_exact(room);
+        }
         self.pad(len);
         if let Some(present) = &mut self.present {
             present.resize(len + values.len(), true);
@@ -146,34 +151,56 @@ impl Columns {
         self.step.len()
     }
 
+    /// Says that so many more points come: growing little by little costs copies.
+    pub(super) fn expect(&mut self, points: usize) {
+        self.expected += points;
+    }
+
     /// Adds the points of a batch from `start` up to, not including, `end`.
     pub(super) fn push(&mut self, batch: &PointBatch, start: usize, end: usize) {
         fn cut<T>(v: &[T], start: usize, end: usize) -> &[T] {
             v.get(start..end.min(v.len())).unwrap_or_default()
         }
-        let len = self.len();
+        let (len, n) = (self.len(), end - start);
         match self.keys.last_mut() {
-            Some((key, count)) if *key == batch.key => *count += end - start,
-            _ => self.keys.push((batch.key.clone(), end - start)),
+            Some((key, count)) if *key == batch.key => *count += n,
+            _ => self.keys.push((batch.key.clone(), n)),
+        }
+        let room = len + self.expected.max(n);
+        let room = room.min(MAX_BATCH_POINTS);
+        self.expected = self.expected.saturating_sub(n);
+        if self.step.is_empty() {
+            self.step.reserve_exact(room);
         }
         self.step.extend_from_slice(cut(&batch.steps, start, end));
         if let Some(rows) = &batch.rows {
-            self.row.extend(len, cut(rows, start, end).iter().copied());
+            self.row
+                .extend(len, room, cut(rows, start, end).iter().copied());
         }
         if let Some(times) = &batch.times {
             self.time
-                .extend(len, cut(&times.ms, start, end).iter().copied());
+                .extend(len, room, cut(&times.ms, start, end).iter().copied());
             if let Some(sub) = &times.sub_ns {
                 self.time_ns
-                    .extend(len, cut(sub, start, end).iter().copied());
+                    .extend(len, room, cut(sub, start, end).iter().copied());
             }
         }
         match &batch.values {
-            Values::F64(v) => self.value.extend(len, cut(v, start, end).iter().copied()),
-            Values::I64(v) => self.int.extend(len, cut(v, start, end).iter().copied()),
-            Values::Bool(v) => self.bool.extend(len, cut(v, start, end).iter().copied()),
-            Values::Str(v) => self.text.extend(len, cut(v, start, end).iter().cloned()),
-            Values::Json(v) => self.json.extend(len, cut(v, start, end).iter().cloned()),
+            Values::F64(v) => self
+                .value
+                .extend(len, room, cut(v, start, end).iter().copied()),
+            Values::I64(v) => self
+                .int
+                .extend(len, room, cut(v, start, end).iter().copied()),
+            Values::Bool(v) => self
+                .bool
+                .extend(len, room, cut(v, start, end).iter().copied()),
+            Values::Str(v) => self
+                .text
+                .extend(len, room, cut(v, start, end).iter().cloned()),
+            Values::Json(v) => self
+                .json
+                .extend(len, room, cut(v, start, end).iter().cloned()),
         }
     }
 

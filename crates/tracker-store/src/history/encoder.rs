@@ -81,6 +81,16 @@ impl Encoder {
 
     /// Writes points, sorted by series.
     pub(crate) fn write(&mut self, buffer: Buffer) -> Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let batches = buffer.values().flatten();
+        let points = batches.map(|(_, batch)| batch.len()).sum();
+        let segment = match &mut self.segment {
+            Some(segment) => segment,
+            none => none.insert(SegmentFile::create(&self.inner.storage)?),
+        };
+        segment.expect(points);
         for (key, batches) in buffer {
             self.write_series(&key, &batches)?;
         }
@@ -96,9 +106,8 @@ impl Encoder {
             Some(state) if state.info.count == *from => state,
             _ => self.begin_series(key, *from)?,
         };
-        let segment = match &mut self.segment {
-            Some(segment) => segment,
-            none => none.insert(SegmentFile::create(&self.inner.storage)?),
+        let Some(segment) = &mut self.segment else {
+            return Err(unexpected("write a history: no segment was begun"));
         };
         if self.last_key.as_ref() != Some(key) {
             segment.next_series()?;

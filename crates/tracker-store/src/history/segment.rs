@@ -66,6 +66,11 @@ impl SegmentFile {
         Ok(())
     }
 
+    /// Says that so many more points come, which makes writing them cheaper.
+    pub(crate) fn expect(&mut self, points: usize) {
+        self.columns.expect(points);
+    }
+
     /// Writes points as the next lines.
     pub(crate) fn write(&mut self, batch: &PointBatch) -> Result<()> {
         let n = batch.len();
