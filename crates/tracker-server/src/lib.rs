@@ -9,6 +9,7 @@ mod app;
 mod console;
 mod error;
 mod files;
+mod fork;
 mod graphql;
 mod http;
 mod ids;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     app::run_path,
-    ids,
+    fork, ids,
     names::name_for,
     stream::STOPS,
     wire::{self, WireConfig},
@@ -217,6 +217,7 @@ async fn upsert(asked: &Asked, input: UpsertBucketInput) -> Result<(Run, bool)> 
                         .delete_record(STOPS, &path.to_string())
                         .await?;
                 }
+                let run = fork::begin(&asked.app, run).await?;
                 return Ok((run, before.is_none()));
             }
             Err(e)
