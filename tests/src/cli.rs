@@ -4,13 +4,49 @@ use std::{
     env,
     ffi::OsStr,
     fs,
+    io::BufReader,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// A running `trackway serve`. Dropping it stops it at once.
+#[derive(Debug)]
+pub struct Serving {
+    child: Child,
+    /// Where it serves.
+    pub url: String,
+    /// The key of its first user.
+    pub key: String,
+}
+
+impl Serving {
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills the server and waits until it is gone.
+    ///
+    /// # Errors
+    /// It cannot be waited for.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may be gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// An empty embedded store and the program to work on it.
 #[derive(Debug)]
@@ -86,6 +122,42 @@ impl Trackway {
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8(output.stdout).context("trackway prints UTF-8")
+    }
+
+    /// Serves the store at this address; port 0 takes a free one. The key is that of an earlier
+    /// start, if there was one. What it logs goes to `serve.log` in the scratch folder.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn serve(&self, listen: &str, known_key: Option<&str>) -> Result<Serving> {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join("serve.log"))?;
+        let mut child = self
+            .command(["serve", "--json", "--listen", listen])
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .context("start trackway serve")?;
+        let said = child.stdout.take().context("no output")?;
+        let mut said = serde_json::Deserializer::from_reader(BufReader::new(said)).into_iter();
+        let said: Value = match said.next() {
+            Some(Ok(said)) => said,
+            _ => {
+                let log = fs::read_to_string(self.folder.path().join("serve.log"))?;
+                let _ = child.kill();
+                bail!("trackway serve did not come up: {log}");
+            }
+        };
+        let text = |key: &str| said.get(key).and_then(Value::as_str).map(str::to_owned);
+        Ok(Serving {
+            child,
+            url: text("url").context("no address")?,
+            key: text("api_key")
+                .or(known_key.map(str::to_owned))
+                .context("no key")?,
+        })
     }
 
     /// Imports and returns the receipt. `expected` is the exit code.

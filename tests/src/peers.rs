@@ -1,4 +1,5 @@
-//! Real MLflow servers, in virtual environments of their own, and stores that they filled.
+//! Real MLflow servers and W&B SDKs, in virtual environments of their own, and stores that they
+//! filled.
 //!
 //! Everything lies in one folder and is made once: environments by the pinned requirements, stores
 //! by the generator, its arguments and the requirements. A change of any of these makes a new one.
@@ -51,6 +52,36 @@ impl Mlflow {
     }
 }
 
+/// A version of the W&B SDK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wandb {
+    /// The last that asks by introspection what a server can do.
+    V0_21,
+    /// One between.
+    V0_28,
+    /// The current one.
+    V0_31,
+}
+
+impl Wandb {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::V0_31, Self::V0_28, Self::V0_21];
+
+    /// The version, as pip knows it.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::V0_21 => "0.21.4",
+            Self::V0_28 => "0.28.2",
+            Self::V0_31 => "0.31.0",
+        }
+    }
+
+    fn requirements(self) -> String {
+        let with = include_str!("../peers/requirements-wandb.txt");
+        format!("wandb=={}\n{with}", self.version())
+    }
+}
+
 /// The folder of the peers.
 #[derive(Debug, Clone)]
 pub struct Peers {
@@ -83,19 +114,32 @@ impl Peers {
     /// # Errors
     /// There is no Python for it, or pip fails.
     pub fn mlflow(&self, version: Mlflow) -> Result<Python> {
+        let name = format!("mlflow{}", version.major());
+        self.environment(&name, version.requirements())
+    }
+
+    /// A Python that has the W&B SDK, installed if it is not there yet.
+    ///
+    /// # Errors
+    /// There is no Python for it, or pip fails.
+    pub fn wandb(&self, version: Wandb) -> Result<Python> {
+        let name = format!("wandb-{}", version.version());
+        self.environment(&name, &version.requirements())
+    }
+
+    fn environment(&self, name: &str, requirements: &str) -> Result<Python> {
         let host = python::host()?;
-        let hash =
-            digest::bytes(format!("{}\n{}", host.version, version.requirements()).as_bytes());
-        let folder =
-            self.folder
-                .join("venvs")
-                .join(format!("mlflow{}-{}", version.major(), &hash[..12]));
-        let _lock = self.lock(&format!("venv-mlflow{}", version.major()))?;
+        let hash = digest::bytes(format!("{}\n{requirements}", host.version).as_bytes());
+        let folder = self
+            .folder
+            .join("venvs")
+            .join(format!("{name}-{}", &hash[..12]));
+        let _lock = self.lock(&format!("venv-{name}"))?;
         let marker = folder.join("complete");
         if !marker.exists() {
-            let progress = Progress::start(format!("installing MLflow {}", version.major()));
+            let progress = Progress::start(format!("installing {name}"));
             remove(&folder)?;
-            python::install(&host, &folder, version.requirements())?;
+            python::install(&host, &folder, requirements)?;
             fs::write(&marker, "")?;
             progress.done();
         }

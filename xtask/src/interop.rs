@@ -4,7 +4,7 @@ use std::{env, path::PathBuf};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use tests::peers::{self, Layout, Mlflow, Peers};
+use tests::peers::{self, Layout, Mlflow, Peers, Wandb};
 
 use crate::{
     steps::{Steps, cargo, root, target},
@@ -13,29 +13,32 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Interop {
-    /// The versions of MLflow to try.
-    #[arg(long = "mlflow", value_enum, default_value = "all")]
+    /// Only these peers.
+    #[arg(long = "only", value_enum, default_value = "all")]
     versions: Versions,
-    /// Only fetch MLflow and fill its stores.
+    /// Only fetch the peers and fill their stores.
     #[arg(long)]
     prepare: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Versions {
-    /// The pinned 2.x.
-    #[value(name = "2")]
+    /// MLflow, the pinned 2.x.
+    #[value(name = "mlflow2")]
     Two,
-    /// The pinned 3.x.
-    #[value(name = "3")]
+    /// MLflow, the pinned 3.x.
+    #[value(name = "mlflow3")]
     Three,
-    /// Both.
+    /// The pinned versions of the W&B SDK.
+    Wandb,
+    /// All of them.
     All,
 }
 
 impl Versions {
     fn list(self) -> &'static [Mlflow] {
         match self {
+            Self::Wandb => &[],
             Self::Two => &[Mlflow::Two],
             Self::Three => &[Mlflow::Three],
             Self::All => &[Mlflow::Three, Mlflow::Two],
@@ -47,6 +50,7 @@ impl Versions {
         match self {
             Self::Two => "mlflow2",
             Self::Three => "mlflow3",
+            Self::Wandb => "wandb",
             Self::All => "interop::",
         }
     }
@@ -62,7 +66,7 @@ impl Interop {
 
     pub(crate) fn run(&self, steps: &mut Steps) -> Result<()> {
         if let Err(reason) = Peers::available() {
-            return steps.skip("interop with MLflow", &format!("{reason:#}"));
+            return steps.skip("interop with real peers", &format!("{reason:#}"));
         }
         let folder = folder();
         let peers = Peers::at(&folder);
@@ -74,6 +78,12 @@ impl Interop {
                 }
                 Ok(())
             })?;
+        }
+        if matches!(self.versions, Versions::Wandb | Versions::All) {
+            for version in Wandb::ALL {
+                let step = format!("the W&B SDK {}", version.version());
+                steps.step(&step, || peers.wandb(version).map(drop))?;
+            }
         }
         if self.prepare {
             return Ok(());
@@ -102,11 +112,11 @@ impl Interop {
             ])
         };
         tests.env(peers::FOLDER_VARIABLE, &folder);
-        steps.command("interop with MLflow", &mut tests)
+        steps.command("interop with real peers", &mut tests)
     }
 }
 
-/// Where MLflow and its stores are kept.
+/// Where the peers and their stores are kept.
 pub(crate) fn folder() -> PathBuf {
     env::var_os(peers::FOLDER_VARIABLE)
         .map_or_else(|| target().join("peers"), |folder| root().join(folder))

@@ -10,7 +10,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub(crate) struct Test {
-    /// Leave out interop with real MLflow servers, which takes minutes the first time.
+    /// Leave out interop with real MLflow servers and W&B SDKs, which takes minutes the first time.
     #[arg(long)]
     quick: bool,
     /// Only the tests that these words and options choose; they go to `cargo nextest run`, or to `cargo test` without it.

@@ -18,7 +18,7 @@ const NAMES: [&str; 6] = [
     "python",
 ];
 
-/// Says yes with its version when it can make environments for MLflow 3.
+/// Says yes with its version when it can make environments for the peers.
 const PROBE: &str =
     "import sys, venv, ensurepip; assert sys.version_info >= (3, 10); print(sys.version)";
 
@@ -47,6 +47,11 @@ impl Python {
             .env("PYTHONUTF8", "1")
             .env("MLFLOW_DISABLE_TELEMETRY", "true")
             .env_remove("PYTHONPATH");
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("WANDB_") {
+                command.env_remove(&name);
+            }
+        }
         for name in [
             "MLFLOW_TRACKING_URI",
             "MLFLOW_TRACKING_TOKEN",
@@ -118,7 +123,7 @@ pub(super) fn install(host: &Host, folder: &Path, requirements: &str) -> Result<
         "--disable-pip-version-check",
         "-r",
     ]);
-    run(pip.arg(&list), "install MLflow with pip")
+    run(pip.arg(&list), "install with pip")
 }
 
 /// Runs a program that is quiet unless it fails.

@@ -82,7 +82,7 @@ pub(super) async fn run(shell: &mut Shell, args: ServeArgs) -> Result<Exit> {
     options.max_requests = usize::try_from(args.max_requests).unwrap_or(usize::MAX);
     let server = Server::new(store.clone(), store, options).await?;
     let listener = TcpListener::bind(&args.listen).await.map_err(|e| {
-        Failure::io(&format!("listen at {}", args.listen), &e)
+        Failure::io(format!("listen at {}", args.listen), &e)
             .with_hint("--listen ADDR:PORT takes another address; port 0 takes a free one")
     })?;
     let address = listener
