@@ -15,6 +15,7 @@ use tracker_model::{
 use crate::{
     Accounts, Options,
     accounts::{Viewer, secret},
+    artifacts::Locks,
     error::{HttpError, HttpResult},
     live::Heartbeats,
     pages::Pages,
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) signer: Signer,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) pages: Pages,
+    pub(crate) locks: Locks,
     pub(crate) options: Options,
     bodies: Arc<Semaphore>,
 }
@@ -54,6 +56,7 @@ impl App {
             signer,
             heartbeats: Heartbeats::default(),
             pages: Pages::default(),
+            locks: Locks::default(),
             bodies: Arc::new(Semaphore::new(budget)),
             options,
         })

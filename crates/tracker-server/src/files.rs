@@ -8,13 +8,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::StreamExt;
 use md5::{Digest as _, Md5};
 use tracker_model::{ByteStream, Error, FileDraft, FileInfo, Result, RunPath, Timestamp};
 
 use crate::{
     app::{App, run_path},
+    artifacts::{manifest::md5_of, transfer},
     error::{HttpError, HttpResult},
     http::{Shared, pieces_of},
     signed::Grant,
@@ -35,19 +35,55 @@ pub(crate) async fn upload(
 ) -> HttpResult<Response> {
     let app = &shared.app;
     let grant = app.signer.check(&token).ok_or_else(expired)?;
-    let checked = checked(request.headers())?;
-    let body = checked(pieces_of(app, request.into_body()));
+    let said = promised(request.headers())?;
+    let body = |promise: Option<&str>| {
+        let of_grant = promise
+            .filter(|md5| !md5.is_empty())
+            .map(md5_of)
+            .transpose()?;
+        if let (Some(said), Some(wanted)) = (said, of_grant)
+            && said != wanted
+        {
+            return Err(Error::invalid("Content-MD5 is not what this URL is for"));
+        }
+        let pieces = pieces_of(app, request.into_body());
+        Ok(match of_grant.or(said) {
+            None => pieces,
+            Some(wanted) => checked(pieces, wanted),
+        })
+    };
     match grant {
         Grant::PutFile { run, name } => {
             let mut draft = FileDraft::new(name);
             draft.modified_at = Some(Timestamp::now());
-            let info = app.tracker.put_file(&run, draft, body).await?;
+            let info = app.tracker.put_file(&run, draft, body(None)?).await?;
             Ok(stored(&info.digests.md5))
         }
-        Grant::GetFile { .. } => Err(HttpError::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this URL is for downloads",
-        )),
+        Grant::PutEntry {
+            artifact,
+            path,
+            md5,
+        } => {
+            let body = body(Some(&md5))?;
+            Ok(stored(
+                &transfer::put_entry(app, &artifact, &path, body).await?.md5,
+            ))
+        }
+        Grant::PutManifest {
+            artifact,
+            name,
+            md5,
+        } => {
+            let body = body(Some(&md5))?;
+            Ok(stored(
+                &transfer::put_manifest(app, &artifact, &name, &md5, body)
+                    .await?
+                    .md5,
+            ))
+        }
+        Grant::GetFile { .. } | Grant::GetEntry { .. } | Grant::GetManifest { .. } => Err(
+            HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "this URL is for downloads"),
+        ),
     }
 }
 
@@ -60,42 +96,40 @@ fn stored(md5: &str) -> Response {
     response
 }
 
-/// Lets contents through and fails at their end if they are not those that the headers promise.
-fn checked(headers: &HeaderMap) -> HttpResult<impl FnOnce(ByteStream) -> ByteStream + use<>> {
-    let wanted = match headers.get("content-md5") {
-        None => None,
-        Some(value) => {
-            let digest: Option<[u8; 16]> = STANDARD
-                .decode(value.as_bytes())
-                .ok()
-                .and_then(|bytes| bytes.try_into().ok());
-            Some(digest.ok_or_else(|| {
-                HttpError::bad_request("Content-MD5 is not the base64 of 16 bytes")
-            })?)
-        }
+/// The MD5 that a client promises of its contents.
+fn promised(headers: &HeaderMap) -> HttpResult<Option<[u8; 16]>> {
+    let Some(value) = headers.get("content-md5") else {
+        return Ok(None);
     };
-    Ok(move |pieces: ByteStream| match wanted {
-        None => pieces,
-        Some(wanted) => {
-            let state = Some((pieces, Md5::new()));
-            futures::stream::unfold(state, move |state| async move {
-                let (mut pieces, mut hasher) = state?;
-                match pieces.next().await {
-                    Some(Ok(piece)) => {
-                        hasher.update(&piece);
-                        Some((Ok(piece), Some((pieces, hasher))))
-                    }
-                    Some(Err(error)) => Some((Err(error), None)),
-                    None if hasher.finalize().as_slice() == wanted => None,
-                    None => Some((
-                        Err(Error::invalid("the contents are not those of Content-MD5")),
-                        None,
-                    )),
-                }
-            })
-            .boxed()
+    match value.to_str().ok().and_then(|text| md5_of(text).ok()) {
+        Some(digest) => Ok(Some(digest)),
+        None => Err(HttpError::bad_request(
+            "Content-MD5 is not the base64 of 16 bytes",
+        )),
+    }
+}
+
+/// Lets contents through and fails at their end if they have another MD5.
+fn checked(pieces: ByteStream, wanted: [u8; 16]) -> ByteStream {
+    let state = Some((pieces, Md5::new()));
+    futures::stream::unfold(state, move |state| async move {
+        let (mut pieces, mut hasher) = state?;
+        match pieces.next().await {
+            Some(Ok(piece)) => {
+                hasher.update(&piece);
+                Some((Ok(piece), Some((pieces, hasher))))
+            }
+            Some(Err(error)) => Some((Err(error), None)),
+            None if hasher.finalize().as_slice() == wanted => None,
+            None => Some((
+                Err(Error::invalid(
+                    "the contents do not have the MD5 that was promised",
+                )),
+                None,
+            )),
         }
     })
+    .boxed()
 }
 
 /// `GET /storage/{token}/{name}`: contents that the token allows to read.
@@ -108,10 +142,22 @@ pub(crate) async fn download(
     let app = &shared.app;
     match app.signer.check(&token).ok_or_else(expired)? {
         Grant::GetFile { run, name } => file(app, &run, &name, &method, &headers).await,
-        Grant::PutFile { .. } => Err(HttpError::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this URL is for uploads",
-        )),
+        Grant::GetEntry {
+            at,
+            path,
+            size,
+            md5,
+        } => {
+            let open = |range| {
+                app.tracker
+                    .open_entry(&at.collection, at.index, &path, range)
+            };
+            answer(&method, &headers, &path, size, &md5, open).await
+        }
+        Grant::GetManifest { at } => transfer::manifest_of(app, &at, &method).await,
+        Grant::PutFile { .. } | Grant::PutEntry { .. } | Grant::PutManifest { .. } => Err(
+            HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "this URL is for uploads"),
+        ),
     }
 }
 

@@ -3,6 +3,9 @@
 //! The schema is W&B's as far as its SDK asks for it, in its words: a *model* is a project, a
 //! *bucket* a run, and the *name* of a run its id.
 
+mod artifact;
+mod artifact_writes;
+mod collection;
 mod known;
 mod page;
 mod project;
@@ -43,6 +46,7 @@ pub(crate) struct Query(
     session::SessionQuery,
     project::ProjectQuery,
     report::ReportQuery,
+    artifact::ArtifactQuery,
 );
 
 /// What can be changed.
@@ -53,6 +57,7 @@ pub(crate) struct Mutation(
     writes::RunMutation,
     sweep::SweepMutation,
     report::ReportMutation,
+    artifact_writes::ArtifactMutation,
 );
 
 pub(crate) type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
@@ -146,6 +151,7 @@ pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> Htt
         let message = "the query has more than 256 KiB";
         return Ok(graphql_error(StatusCode::BAD_REQUEST, message));
     }
+    let asked = with_defaults(asked);
     let data = Asked {
         app: app.clone(),
         viewer,
@@ -178,6 +184,31 @@ fn named(mut asked: async_graphql::Request) -> async_graphql::Request {
     asked
 }
 
+/// Sets the variables that are left out to the defaults of the operation. The engine knows these
+/// in arguments, but not in directives such as `@include(if: $aliases)`.
+fn with_defaults(mut asked: async_graphql::Request) -> async_graphql::Request {
+    let wanted = asked.operation_name.clone();
+    // A query that cannot be read is refused later.
+    let Ok(document) = asked.parsed_query() else {
+        return asked;
+    };
+    let mut defaults = Vec::new();
+    for (name, operation) in document.operations.iter() {
+        if wanted.is_some() && wanted.as_deref() != name.map(|name| name.as_str()) {
+            continue;
+        }
+        for variable in &operation.node.variable_definitions {
+            if let Some(value) = &variable.node.default_value {
+                defaults.push((variable.node.name.node.clone(), value.node.clone()));
+            }
+        }
+    }
+    for (name, value) in defaults {
+        asked.variables.entry(name).or_insert(value);
+    }
+    asked
+}
+
 fn status_of(errors: &[ServerError]) -> StatusCode {
     let status =
         errors
@@ -189,4 +220,25 @@ fn status_of(errors: &[ServerError]) -> StatusCode {
     status
         .and_then(|status| StatusCode::from_u16(status).ok())
         .unwrap_or(StatusCode::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{Request, Value, Variables};
+    use serde_json::json;
+
+    use super::with_defaults;
+
+    #[test]
+    fn variables_have_their_defaults() {
+        let query = "query A($x: Int = 1, $y: Int = 2, $z: Int) { a } query B($x: Int = 3) { a }";
+        let given = Variables::from_json(json!({"y": 7}));
+        let asked = Request::new(query).operation_name("A").variables(given);
+        let variables = with_defaults(asked).variables;
+        let value = |name: &str| variables.get(name).cloned();
+        assert_eq!(value("x"), Some(Value::from(1)));
+        assert_eq!(value("y"), Some(Value::from(7)));
+        assert_eq!(value("z"), None);
+        assert!(with_defaults(Request::new("{")).variables.is_empty());
+    }
 }

@@ -23,6 +23,7 @@ use tracker_model::{ByteStream, ErrorKind};
 
 use crate::{
     app::{App, run_path},
+    artifacts::transfer,
     error::{HttpError, HttpResult},
     files, graphql,
     metrics::Metrics,
@@ -66,6 +67,10 @@ pub(crate) fn router(shared: Shared) -> Router {
             "/storage/{token}/{*name}",
             put(files::upload).post(files::upload).get(files::download),
         )
+        .route(
+            "/artifactsV2/{region}/{entity}/{*rest}",
+            get(transfer::by_md5),
+        )
         .route("/metrics", get(metrics))
         .fallback(missing)
         .layer(middleware::from_fn_with_state(shared.clone(), admit))
@@ -108,7 +113,7 @@ fn route_of(request: &Request) -> &'static str {
             "file_stream"
         }
         "files" => "files",
-        "storage" => "storage",
+        "storage" | "artifactsV2" => "storage",
         "metrics" => "metrics",
         _ => "pages",
     }

@@ -4,7 +4,7 @@
 //! cannot hold a colon; only the last part may.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use tracker_model::{Error, ProjectPath, Result, RunPath, SweepPath};
+use tracker_model::{CollectionPath, Error, ProjectPath, Result, RunPath, SweepPath};
 
 /// The id of a thing.
 pub(crate) fn encode(kind: &str, parts: &[&str]) -> String {
@@ -61,6 +61,21 @@ pub(crate) fn sweep(id: &str) -> Result<SweepPath> {
     format!("{entity}/{project}/{sweep}").parse()
 }
 
+pub(crate) fn of_collection(path: &CollectionPath) -> String {
+    let project = &path.project;
+    let parts = [
+        project.entity.as_str(),
+        project.project.as_str(),
+        &path.name,
+    ];
+    encode("ArtifactCollection", &parts)
+}
+
+pub(crate) fn collection(id: &str) -> Result<CollectionPath> {
+    let [entity, project, name] = decode("ArtifactCollection", id)?;
+    CollectionPath::new(ProjectPath::new(entity.parse()?, project.parse()?), name)
+}
+
 /// The number of a project, as clients of W&B want one beside its name.
 pub(crate) fn number_of_project(path: &ProjectPath) -> i32 {
     let hash = blake3::hash(path.to_string().as_bytes());
@@ -80,6 +95,8 @@ mod tests {
         let path: ProjectPath = "team/vision".parse().unwrap();
         assert_eq!(project(&of_project(&path)).unwrap(), path);
         assert!(number_of_project(&path) >= 0);
+        let path = CollectionPath::new(path, "a:b/c").unwrap();
+        assert_eq!(collection(&of_collection(&path)).unwrap(), path);
         assert_eq!(
             decode::<2>("X", &encode("X", &["a", "b:c"])).unwrap(),
             ["a", "b:c"]

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod app;
+mod artifacts;
 mod console;
 mod error;
 mod files;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
-use tracker_model::RunPath;
+use tracker_model::{RunPath, VersionLink};
 
 /// What a URL allows its bearer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +16,28 @@ pub(crate) enum Grant {
     PutFile { run: RunPath, name: String },
     /// To read this file of the run.
     GetFile { run: RunPath, name: String },
+    /// To put a file with this MD5 (base64) into an artifact, named by the key of its record.
+    PutEntry {
+        artifact: String,
+        path: String,
+        md5: String,
+    },
+    /// To put a manifest with this MD5 (base64) into an artifact.
+    PutManifest {
+        artifact: String,
+        name: String,
+        md5: String,
+    },
+    /// To read a file of the version of an artifact, with its size and MD5 (hexadecimal digits), so
+    /// that it need not be looked for among all files.
+    GetEntry {
+        at: VersionLink,
+        path: String,
+        size: u64,
+        md5: String,
+    },
+    /// To read the manifest of the version of an artifact.
+    GetManifest { at: VersionLink },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,10 +70,14 @@ impl Signer {
     /// people and programs like to see it.
     pub(crate) fn path(&self, grant: Grant) -> String {
         let name = match &grant {
-            Grant::PutFile { name, .. } | Grant::GetFile { name, .. } => {
-                name.rsplit('/').next().unwrap_or_default().to_owned()
-            }
+            Grant::PutFile { name, .. }
+            | Grant::GetFile { name, .. }
+            | Grant::PutEntry { path: name, .. }
+            | Grant::PutManifest { name, .. }
+            | Grant::GetEntry { path: name, .. } => name,
+            Grant::GetManifest { .. } => "wandb_manifest.json",
         };
+        let name = name.rsplit('/').next().unwrap_or_default().to_owned();
         let until = now().saturating_add(self.lifetime.as_secs());
         let claim = serde_json::to_vec(&Claim { grant, until }).unwrap_or_default();
         let mac = self.mac(&claim);

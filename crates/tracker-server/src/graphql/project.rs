@@ -9,7 +9,13 @@ use tracker_model::{
 };
 
 use super::{
-    Asked, GraphResult, found,
+    Asked, GraphResult,
+    artifact::{ArtifactCollectionMembership, ArtifactNode},
+    collection::{
+        self, ArtifactCollection, ArtifactCollectionConnection, ArtifactTypeConnection,
+        ArtifactTypeNode,
+    },
+    found,
     page::{connection, page_of, wanted},
     report::{ViewConnection, views_of},
     run::RunNode,
@@ -18,7 +24,7 @@ use super::{
     sweep::{SweepConnection, SweepNode, count_sweeps, sweep_named, sweeps_of},
     told,
 };
-use crate::ids;
+use crate::{artifacts::find, ids};
 
 connection!(ProjectConnection, ProjectEdge, ProjectNode);
 connection!(RunConnection, RunEdge, RunNode);
@@ -141,6 +147,82 @@ impl ProjectNode {
 
     async fn read_only(&self, ctx: &Context<'_>) -> GraphResult<bool> {
         Ok(!Asked::of(ctx)?.viewer.may_write(&self.path().entity))
+    }
+
+    /// A version by its name: `collection:v3`, `collection:alias` or `collection:digest`.
+    async fn artifact(
+        &self,
+        ctx: &Context<'_>,
+        name: String,
+        enable_tracking: Option<bool>,
+    ) -> GraphResult<Option<ArtifactNode>> {
+        let _ = enable_tracking;
+        let asked = Asked::of(ctx)?;
+        match found(find::by_name(&asked.app, self.path(), &name).await)? {
+            Some(version) => ArtifactNode::source(asked, version).await.map_err(told),
+            None => Ok(None),
+        }
+    }
+
+    /// The place of such a version, which may be a link to one elsewhere.
+    async fn artifact_collection_membership(
+        &self,
+        ctx: &Context<'_>,
+        name: String,
+    ) -> GraphResult<Option<ArtifactCollectionMembership>> {
+        let app = &Asked::of(ctx)?.app;
+        let version = found(find::by_name(app, self.path(), &name).await)?;
+        Ok(version.map(ArtifactCollectionMembership::new))
+    }
+
+    async fn artifact_collection(
+        &self,
+        ctx: &Context<'_>,
+        name: String,
+    ) -> GraphResult<Option<ArtifactCollection>> {
+        let node = collection::in_project(Asked::of(ctx)?, self.path(), &name).await?;
+        Ok(node.map(ArtifactCollection::from))
+    }
+
+    async fn artifact_collections(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<String>,
+        first: Option<i64>,
+        filters: Option<JsonString>,
+        order: Option<String>,
+    ) -> GraphResult<ArtifactCollectionConnection> {
+        collection::unfiltered(filters.as_ref(), order.as_deref()).map_err(told)?;
+        let asked = Asked::of(ctx)?;
+        let page = collection::collections(asked, self.path(), None, after, first).await;
+        page.map_err(told)
+    }
+
+    async fn artifact_type(
+        &self,
+        ctx: &Context<'_>,
+        name: String,
+    ) -> GraphResult<Option<ArtifactTypeNode>> {
+        let types = ArtifactTypeNode::of_project(Asked::of(ctx)?, self.path()).await;
+        Ok(types
+            .map_err(told)?
+            .into_iter()
+            .find(|kind| kind.name == name))
+    }
+
+    async fn artifact_types(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<String>,
+        first: Option<i64>,
+        include_all: Option<bool>,
+    ) -> GraphResult<ArtifactTypeConnection> {
+        let _ = include_all;
+        let types = ArtifactTypeNode::of_project(Asked::of(ctx)?, self.path()).await;
+        let types = futures::stream::iter(types.map_err(told)?.into_iter().map(Ok));
+        let page = page_of(types, after.as_deref(), wanted(first, 50)).await;
+        let (first, types, more) = page.map_err(told)?;
+        Ok(ArtifactTypeConnection::page(first, types, more))
     }
 
     async fn run_count(&self, ctx: &Context<'_>, filters: Option<JsonString>) -> GraphResult<u64> {

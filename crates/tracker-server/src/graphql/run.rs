@@ -5,10 +5,14 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, Object, SimpleObject};
 use futures::TryStreamExt;
 use serde_json::Value as Json_;
-use tracker_model::{FileInfo, HistoryStream, JsonObject, LogLine, Run, RunState, SeriesInfo};
+use tracker_model::{
+    Digests, FileInfo, HistoryStream, JsonObject, LogLine, ManifestEntry, Run, RunState,
+    SeriesInfo, Timestamp, UseRole, VersionLink,
+};
 
 use super::{
     Asked, GraphResult,
+    artifact::{self, ArtifactConnection},
     page::{PageInfo, connection, page_of, wanted},
     project::ProjectNode,
     reads,
@@ -16,7 +20,7 @@ use super::{
     session::UserNode,
     told,
 };
-use crate::{files::mime_of, ids, signed::Grant, stream, wire};
+use crate::{artifacts::manifest, files::mime_of, ids, signed::Grant, stream, wire};
 
 /// A run.
 #[derive(Debug, Clone)]
@@ -252,9 +256,11 @@ impl RunNode {
         let pattern = pattern.filter(|pattern| !pattern.is_empty());
         let path = &self.0.path;
         let node = |name: String, info: Option<FileInfo>| FileNode {
-            run: self.0.clone(),
+            place: Place::Run(self.0.clone()),
+            updated_at: info.as_ref().and_then(|info| info.modified_at),
+            digests: info.map(|info| info.digests),
             name,
-            info,
+            said: None,
         };
         let wanted_names = names.clone();
         let files = asked.app.tracker.files(path).try_filter(move |file| {
@@ -286,6 +292,26 @@ impl RunNode {
             .filter(|file| tracker_model::check_file_name(&file.name).is_ok())
             .collect();
         Ok(FileConnection::new(FileList::all(nodes)))
+    }
+
+    /// The artifacts that the run made.
+    async fn output_artifacts(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<String>,
+        first: Option<i64>,
+    ) -> GraphResult<ArtifactConnection> {
+        artifact::of_run(Asked::of(ctx)?, &self.0.path, UseRole::Logged, after, first).await
+    }
+
+    /// The artifacts that the run used.
+    async fn input_artifacts(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<String>,
+        first: Option<i64>,
+    ) -> GraphResult<ArtifactConnection> {
+        artifact::of_run(Asked::of(ctx)?, &self.0.path, UseRole::Used, after, first).await
     }
 
     /// Lines of what the run printed: the `last`, or the `first` ones `after` a cursor.
@@ -426,7 +452,7 @@ pub(crate) struct FileConnection {
 }
 
 impl FileConnection {
-    fn new(list: FileList) -> Self {
+    pub(crate) fn new(list: FileList) -> Self {
         Self {
             list,
             upload_headers: Vec::new(),
@@ -434,23 +460,90 @@ impl FileConnection {
     }
 }
 
-/// A file of a run, or one that may be put there.
+/// A file of a run, or one that may be put there; or a file of an artifact.
 #[derive(Debug)]
 pub(crate) struct FileNode {
-    run: Arc<Run>,
+    place: Place,
     name: String,
-    info: Option<FileInfo>,
+    digests: Option<Digests>,
+    updated_at: Option<Timestamp>,
+    /// What is known of contents that are not here.
+    said: Option<Said>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Run(Arc<Run>),
+    Version(Arc<VersionLink>),
+}
+
+#[derive(Debug)]
+struct Said {
+    url: String,
+    digest: String,
+    size: u64,
+}
+
+impl FileNode {
+    /// A file of a version.
+    pub(crate) fn of_entry(at: Arc<VersionLink>, entry: ManifestEntry) -> Self {
+        let said = entry.reference.as_ref().map(|url| Said {
+            url: url.clone(),
+            digest: manifest::digest_of(&entry),
+            size: manifest::size_of(&entry).unwrap_or(0),
+        });
+        Self {
+            place: Place::Version(at),
+            name: entry.path,
+            digests: entry.digests,
+            updated_at: None,
+            said,
+        }
+    }
+
+    fn signed_url(&self, asked: &Asked) -> String {
+        let grant = match (&self.place, &self.said, &self.digests) {
+            (_, Some(said), _) => return said.url.clone(),
+            (Place::Run(run), None, _) => Grant::GetFile {
+                run: run.path.clone(),
+                name: self.name.clone(),
+            },
+            (Place::Version(at), None, digests) => Grant::GetEntry {
+                at: (**at).clone(),
+                path: self.name.clone(),
+                size: digests.as_ref().map_or(0, |digests| digests.size),
+                md5: digests
+                    .as_ref()
+                    .map_or(String::new(), |digests| digests.md5.clone()),
+            },
+        };
+        format!("{}{}", asked.base, asked.app.signer.path(grant))
+    }
+
+    fn digest_text(&self) -> Option<String> {
+        match (&self.digests, &self.said) {
+            (Some(digests), _) => manifest::base64_of(&digests.md5),
+            (None, said) => said.as_ref().map(|said| said.digest.clone()),
+        }
+    }
 }
 
 #[Object(name = "File")]
 impl FileNode {
     async fn id(&self) -> ID {
-        let path = &self.run.path;
-        let (entity, project) = (path.entity.as_str(), path.project.as_str());
-        ID(ids::encode(
-            "File",
-            &[entity, project, path.run.as_str(), &self.name],
-        ))
+        let (project, of) = match &self.place {
+            Place::Run(run) => (run.path.project_path(), run.path.run.to_string()),
+            Place::Version(at) => {
+                let of = format!("{}/v{}", at.collection.name, at.index);
+                (at.collection.project.clone(), of)
+            }
+        };
+        let (entity, project) = (project.entity.as_str(), project.project.as_str());
+        let kind = match self.place {
+            Place::Run(_) => "File",
+            Place::Version(_) => "ArtifactFile",
+        };
+        ID(ids::encode(kind, &[entity, project, &of, &self.name]))
     }
 
     async fn name(&self) -> &str {
@@ -464,7 +557,10 @@ impl FileNode {
     /// Where it can be read with a key; or put without one.
     async fn url(&self, ctx: &Context<'_>, upload: Option<bool>) -> GraphResult<String> {
         let asked = Asked::of(ctx)?;
-        let path = &self.run.path;
+        let Place::Run(run) = &self.place else {
+            return Ok(self.signed_url(asked));
+        };
+        let path = &run.path;
         if upload == Some(true) {
             asked.viewer.write(&path.entity).map_err(told)?;
             return Ok(upload_url(asked, path, &self.name));
@@ -489,16 +585,17 @@ impl FileNode {
 
     /// Where it can be read without a key, for a while.
     async fn direct_url(&self, ctx: &Context<'_>) -> GraphResult<String> {
-        let asked = Asked::of(ctx)?;
-        let grant = Grant::GetFile {
-            run: self.run.path.clone(),
-            name: self.name.clone(),
-        };
-        Ok(format!("{}{}", asked.base, asked.app.signer.path(grant)))
+        Ok(self.signed_url(Asked::of(ctx)?))
+    }
+
+    /// The path inside an artifact.
+    async fn storage_path(&self) -> Option<&str> {
+        matches!(self.place, Place::Version(_)).then_some(&self.name)
     }
 
     async fn size_bytes(&self) -> Int64 {
-        let size = self.info.as_ref().map_or(0, |info| info.digests.size);
+        let said = self.said.as_ref().map_or(0, |said| said.size);
+        let size = self.digests.as_ref().map_or(said, |digests| digests.size);
         Int64(i64::try_from(size).unwrap_or(i64::MAX))
     }
 
@@ -507,27 +604,17 @@ impl FileNode {
     }
 
     async fn updated_at(&self) -> Option<DateTime> {
-        self.info.as_ref()?.modified_at.map(DateTime)
+        self.updated_at.map(DateTime)
     }
 
     /// Base64.
     async fn md5(&self) -> Option<String> {
-        self.info
-            .as_ref()
-            .and_then(|info| md5_base64(&info.digests.md5))
+        self.digest_text()
     }
 
     async fn digest(&self) -> Option<String> {
-        self.info
-            .as_ref()
-            .and_then(|info| md5_base64(&info.digests.md5))
+        self.digest_text()
     }
-}
-
-/// Of hexadecimal digits.
-pub(crate) fn md5_base64(hex: &str) -> Option<String> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    Some(STANDARD.encode(hex::decode(hex).ok()?))
 }
 
 /// Where a file of a run can be put without a key, for a while.
