@@ -1,6 +1,12 @@
-//! The router over a tracker in memory.
-
-#![allow(clippy::unwrap_used)]
+//! The server as its clients see it: requests go in, answers come out.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod artifacts;
+mod hostile;
+mod logging;
+mod requests;
 mod support;
