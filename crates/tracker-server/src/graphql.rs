@@ -157,6 +157,10 @@ pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> Htt
         viewer,
         base,
     };
+    let mut asked = asked;
+    if let Err(error) = asked.parsed_query().and_then(known::check_size) {
+        return Ok(graphql_error(StatusCode::OK, &error.message));
+    }
     let operation = asked.operation_name.clone().unwrap_or_default();
     let answer = shared.schema.execute(asked.data(data)).await;
     if let Some(error) = answer.errors.first() {

@@ -9,8 +9,8 @@ use futures::TryStreamExt as _;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tracker_model::{
-    Change, Error, HistoryQuery, HistoryRow, HistoryStream, JsonPatch, Precondition, Result, Run,
-    RunPatch, RunPath, RunState, Timestamp, rows_of, split_rows,
+    Change, Error, HistoryQuery, HistoryRow, HistoryStream, JsonPatch, MAX_ROW, Precondition,
+    Result, Run, RunPatch, RunPath, RunState, Timestamp, rows_of, split_rows,
 };
 
 use crate::{app::App, console, lines, wire};
@@ -58,6 +58,14 @@ impl Default for Content {
 }
 
 impl Content {
+    /// How many lines it has at most.
+    fn len(&self) -> u64 {
+        match self {
+            Self::Lines(lines) => lines.len() as u64,
+            Self::Text(text) => text.len() as u64,
+        }
+    }
+
     fn lines(self) -> Vec<String> {
         match self {
             Self::Lines(lines) => lines,
@@ -72,6 +80,14 @@ impl Content {
 /// `NotFound` without the run; `InvalidInput` for lines that cannot be read, before anything of the
 /// request is written.
 pub(crate) async fn receive(app: &Arc<App>, path: &RunPath, mut body: Body) -> Result<Json> {
+    for (name, chunk) in &body.files {
+        let end = chunk.offset.checked_add(chunk.content.len());
+        if end.is_none_or(|end| end > MAX_ROW) {
+            return Err(Error::invalid(format!(
+                "the lines of {name:.80?} have no such numbers"
+            )));
+        }
+    }
     let history = rows(body.files.remove(HISTORY), HistoryStream::Metrics)?;
     let events = rows(body.files.remove(EVENTS), HistoryStream::System)?;
     let summary = match body
@@ -297,6 +313,10 @@ pub(crate) async fn stop_is_asked(app: &App, path: &RunPath) -> Result<bool> {
 pub(crate) fn parse(bytes: &[u8]) -> Result<Body> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Body::default());
+    }
+    // A list would be read as the members in their order.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Error::invalid("the body is not a JSON object"));
     }
     serde_json::from_slice(bytes)
         .map_err(|e| Error::invalid(format!("the body is not what a file stream sends: {e}")))

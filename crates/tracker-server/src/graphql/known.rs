@@ -32,10 +32,9 @@ impl Extension for KnownFields {
     ) -> Result<ExecutableDocument, ServerError> {
         let document = next.run(ctx, query, variables).await?;
         let registry = &ctx.schema_env.registry;
-        let mut check = Check {
+        let check = Check {
             registry,
             fragments: &document.fragments,
-            left: 50_000,
         };
         for (_, operation) in document.operations.iter() {
             let root = match operation.node.ty {
@@ -46,34 +45,63 @@ impl Extension for KnownFields {
             let root = root.ok_or_else(|| {
                 ServerError::new("subscriptions are not served", Some(operation.pos))
             })?;
-            check.selections(root, &operation.node.selection_set, 0)?;
+            check.selections(root, &operation.node.selection_set)?;
         }
         Ok(document)
     }
 }
 
+/// The most selections of a query with its fragments spread out.
+const MAX_SELECTIONS: usize = 50_000;
+/// How deep selections may be, with fragments spread out.
+const MAX_DEPTH: usize = 64;
+
+/// Refuses a document whose fragments multiply or go round in circles. It comes before everything
+/// that walks through the document as often as it says.
+pub(crate) fn check_size(document: &ExecutableDocument) -> Result<(), ServerError> {
+    let mut left = MAX_SELECTIONS;
+    for (_, operation) in document.operations.iter() {
+        count(document, &operation.node.selection_set, 0, &mut left)?;
+    }
+    Ok(())
+}
+
+fn count(
+    document: &ExecutableDocument,
+    set: &Positioned<SelectionSet>,
+    depth: usize,
+    left: &mut usize,
+) -> Result<(), ServerError> {
+    for selection in &set.node.items {
+        *left = left
+            .checked_sub(1)
+            .filter(|_| depth < MAX_DEPTH)
+            .ok_or_else(|| {
+                ServerError::new("the query is too large or too deep", Some(selection.pos))
+            })?;
+        let inner = match &selection.node {
+            Selection::Field(field) => Some(&field.node.selection_set),
+            Selection::InlineFragment(inline) => Some(&inline.node.selection_set),
+            Selection::FragmentSpread(spread) => document
+                .fragments
+                .get(&spread.node.fragment_name.node)
+                .map(|fragment| &fragment.node.selection_set),
+        };
+        if let Some(inner) = inner {
+            count(document, inner, depth + 1, left)?;
+        }
+    }
+    Ok(())
+}
+
 struct Check<'a> {
     registry: &'a Registry,
     fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
-    /// How many selections may still be looked at: fragments that spread each other multiply.
-    left: usize,
 }
 
 impl Check<'_> {
-    fn selections(
-        &mut self,
-        on: &str,
-        set: &Positioned<SelectionSet>,
-        depth: usize,
-    ) -> Result<(), ServerError> {
+    fn selections(&self, on: &str, set: &Positioned<SelectionSet>) -> Result<(), ServerError> {
         for selection in &set.node.items {
-            self.left = self
-                .left
-                .checked_sub(1)
-                .filter(|_| depth < 64)
-                .ok_or_else(|| {
-                    ServerError::new("the query is too large or too deep", Some(selection.pos))
-                })?;
             match &selection.node {
                 Selection::Field(field) => {
                     let name = field.node.name.node.as_str();
@@ -85,7 +113,7 @@ impl Check<'_> {
                         return Err(ServerError::new(message, Some(field.pos)));
                     };
                     let inner = MetaTypeName::concrete_typename(&known).to_owned();
-                    self.selections(&inner, &field.node.selection_set, depth + 1)?;
+                    self.selections(&inner, &field.node.selection_set)?;
                 }
                 Selection::FragmentSpread(spread) => {
                     let name = &spread.node.fragment_name.node;
@@ -94,12 +122,12 @@ impl Check<'_> {
                         return Err(ServerError::new(message, Some(spread.pos)));
                     };
                     let on = fragment.node.type_condition.node.on.node.to_string();
-                    self.selections(&on, &fragment.node.selection_set, depth + 1)?;
+                    self.selections(&on, &fragment.node.selection_set)?;
                 }
                 Selection::InlineFragment(inline) => {
                     let condition = inline.node.type_condition.as_ref();
                     let on = condition.map_or(on.to_owned(), |c| c.node.on.node.to_string());
-                    self.selections(&on, &inline.node.selection_set, depth + 1)?;
+                    self.selections(&on, &inline.node.selection_set)?;
                 }
             }
         }
