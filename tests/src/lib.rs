@@ -4,6 +4,7 @@
 //! The command that runs everything prepares the peers with the same code.
 
 pub mod cli;
+pub mod client;
 pub mod digest;
 pub mod mlruns;
 pub mod peers;

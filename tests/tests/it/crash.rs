@@ -1,5 +1,7 @@
 //! An import that is killed at any moment, and started again, ends as if it had not been.
 
+mod server;
+
 use std::{
     collections::BTreeSet,
     path::Path,
