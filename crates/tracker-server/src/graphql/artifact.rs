@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use futures::TryStreamExt;
 use serde_json::Value as Json;
 use tracker_model::{
@@ -48,6 +48,15 @@ pub(crate) enum ArtifactState {
     Committed,
     /// It was a version.
     Deleted,
+}
+
+/// An entry of a manifest, by its path.
+#[derive(Debug, InputObject)]
+pub(crate) struct ArtifactManifestEntryInput {
+    name: String,
+    digest: Option<String>,
+    #[graphql(name = "birthArtifactID")]
+    birth_artifact_id: Option<ID>,
 }
 
 /// How digests of artifacts are computed.
@@ -281,7 +290,28 @@ impl ArtifactNode {
         if self.state != ArtifactState::Committed {
             return Ok(FileConnection::new(FileList::all(Vec::new())));
         }
-        entries(Asked::of(ctx)?, &self.version, names, after, first).await
+        files(Asked::of(ctx)?, &self.version, names, after, first).await
+    }
+
+    /// The files of these entries of its manifest.
+    async fn files_by_manifest_entries(
+        &self,
+        ctx: &Context<'_>,
+        entries: Option<Vec<ArtifactManifestEntryInput>>,
+        storage_layout: Option<String>,
+        manifest_version: Option<String>,
+        storage_region: Option<String>,
+    ) -> GraphResult<FileConnection> {
+        let _ = (storage_layout, manifest_version, storage_region);
+        let names: Vec<String> = entries
+            .unwrap_or_default()
+            .into_iter()
+            .map(|e| e.name)
+            .collect();
+        if names.is_empty() || self.state != ArtifactState::Committed {
+            return Ok(FileConnection::new(FileList::all(Vec::new())));
+        }
+        files(Asked::of(ctx)?, &self.version, Some(names), None, None).await
     }
 
     /// The run that made it.
@@ -455,12 +485,12 @@ impl ArtifactCollectionMembership {
         let asked = Asked::of(ctx)?;
         let source = find::source_of(&asked.app, &asked.viewer, (*self.0).clone());
         let source = source.await.map_err(told)?;
-        entries(asked, &source, names, after, first).await
+        files(asked, &source, names, after, first).await
     }
 }
 
 /// A page of the files of a version.
-async fn entries(
+async fn files(
     asked: &Asked,
     version: &ArtifactVersion,
     names: Option<Vec<String>>,

@@ -191,6 +191,16 @@ async fn versions_follow_each_other() {
     );
 }
 
+async fn client_files(client: &Client, query: &str, variables: Json) -> Vec<Json> {
+    let data = client.ask(query, variables).await;
+    let edges = data["artifact"]["filesByManifestEntries"]["edges"].as_array();
+    edges
+        .unwrap()
+        .iter()
+        .map(|edge| edge["node"].clone())
+        .collect()
+}
+
 #[tokio::test]
 async fn files_and_manifests_can_be_read() {
     let world = World::new().await;
@@ -227,6 +237,19 @@ async fn files_and_manifests_can_be_read() {
     assert_eq!(manifest["contents"]["a.txt"], entry);
 
     let id = found["id"].as_str().unwrap();
+    let query =
+        "query Some($id: ID!, $entries: [ArtifactManifestEntryInput!]) { artifact(id: $id) {
+        filesByManifestEntries(entries: $entries, storageLayout: \"V2\", manifestVersion: \"1\") {
+            pageInfo { hasNextPage } edges { node { name directUrl } } } } }";
+    let entries = json!([{"name": "a.txt", "digest": md5(b"one")}]);
+    let some = client_files(&ada, query, json!({"id": id, "entries": entries})).await;
+    assert_eq!(some.len(), 1);
+    assert_eq!(
+        ada.get(some[0]["directUrl"].as_str().unwrap()).await.body,
+        b"one"
+    );
+    let none = client_files(&ada, query, json!({"id": id, "entries": []})).await;
+    assert!(none.is_empty());
     let hex = hex::encode(Md5::digest(b"two"));
     let old = format!("/artifactsV2/default/ada/{id}/{hex}");
     let new = format!("/artifactsV2/default/ada/p/data/{id}/{hex}/b");
