@@ -9,12 +9,14 @@
 //! ```
 
 mod axis;
+mod read;
 mod svg;
 
 use tracker_model::{HistoryRow, SeriesKey, Timestamp, Value};
 
 pub use axis::{Axis, duration, short_number};
-pub use svg::svg;
+pub use read::{Reading, has_numbers, line};
+pub use svg::{Size, svg, svg_of_size};
 
 /// Lines on common axes.
 #[derive(Debug, Clone, PartialEq)]

@@ -133,6 +133,25 @@ impl ComparisonRow {
     }
 }
 
+/// The names of the runs; where one comes twice, or there is none, the ids; where these come twice,
+/// the whole addresses.
+pub fn titles(runs: &[Run]) -> Vec<String> {
+    let unique = |name: &dyn Fn(&Run) -> String, run: &Run| {
+        let mine = name(run);
+        let same = runs.iter().filter(|other| name(other) == mine).count();
+        (same == 1).then_some(mine)
+    };
+    let name = |run: &Run| run.name().to_owned();
+    let id = |run: &Run| run.id().to_owned();
+    runs.iter()
+        .map(|run| {
+            unique(&name, run)
+                .or_else(|| unique(&id, run))
+                .unwrap_or_else(|| run.path().to_string())
+        })
+        .collect()
+}
+
 fn flatten<'a>(
     above: &mut Vec<String>,
     object: &'a JsonObject,

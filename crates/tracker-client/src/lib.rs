@@ -40,11 +40,12 @@ mod runs;
 mod sampler;
 mod shape;
 mod sweep;
+pub mod text;
 pub mod values;
 
 pub use api::Api;
 pub use best::{Best, best_of};
-pub use compare::{Comparison, ComparisonRow, Section};
+pub use compare::{Comparison, ComparisonRow, Section, titles};
 pub use edit::RunEdit;
 pub use file::File;
 pub use folder::{Folder, Saved};

@@ -2,9 +2,24 @@ use std::fmt::{self, Write as _};
 
 use super::{Across, Axis, Chart, Line};
 
-/// Pixels of a drawing.
-const WIDTH: f64 = 760.0;
-const PLOT_HEIGHT: f64 = 280.0;
+/// How large charts are drawn, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Size {
+    /// Of a drawing; 240 at least, so that axes have room.
+    pub width: f64,
+    /// Of what is between the axes of a chart; title, legend and labels come on top.
+    pub height: f64,
+}
+
+impl Default for Size {
+    fn default() -> Self {
+        Self {
+            width: 760.0,
+            height: 280.0,
+        }
+    }
+}
+
 const MARGIN: f64 = 16.0;
 const TITLE_HEIGHT: f64 = 30.0;
 const LEGEND_HEIGHT: f64 = 20.0;
@@ -17,8 +32,9 @@ const SWATCH: f64 = 24.0;
 /// Pixels between labels.
 const BETWEEN_X: f64 = 110.0;
 const BETWEEN_Y: f64 = 48.0;
-/// Characters of a title or of a name.
+/// Characters of a title or of a name, and pixels of each in a title.
 const LONGEST: usize = 90;
+const LARGE_CHARACTER: f64 = 9.0;
 
 /// Colours that can be told apart on white and on black.
 const COLOURS: [&str; 10] = [
@@ -41,16 +57,25 @@ const STYLE: &str = "<style>\
 /// is escaped. What is in one column of pixels is drawn by its first, least, greatest and last point,
 /// so that the drawing stays small and no peak is lost.
 pub fn svg(charts: &[Chart]) -> String {
+    svg_of_size(charts, Size::default())
+}
+
+/// As [`svg`], in another size.
+pub fn svg_of_size(charts: &[Chart], size: Size) -> String {
+    let size = Size {
+        width: size.width.max(240.0),
+        height: size.height.max(40.0),
+    };
     let mut body = String::new();
     let mut height = 0.0;
     for chart in charts {
         // Writing to a `String` does not fail.
         let _ = write!(body, "<g transform=\"translate(0 {})\">", Pixel(height));
-        height += draw(chart, &mut body);
+        height += draw(chart, size, &mut body);
         body.push_str("</g>");
     }
     let titles: Vec<_> = charts.iter().map(|chart| chart.title.as_str()).collect();
-    let (width, height) = (Pixel(WIDTH), Pixel(height.max(1.0)));
+    let (width, height) = (Pixel(size.width), Pixel(height.max(1.0)));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\" font-family=\"system-ui,sans-serif\" font-size=\"12\"><title>{}</title>{STYLE}\
@@ -60,31 +85,32 @@ pub fn svg(charts: &[Chart]) -> String {
 }
 
 /// Draws one chart, and says how high it is.
-fn draw(chart: &Chart, out: &mut String) -> f64 {
+fn draw(chart: &Chart, size: Size, out: &mut String) -> f64 {
+    let Size { width, height } = size;
     text(
         out,
         (MARGIN, 20.0),
         "tw-text",
         "font-size=\"14\" font-weight=\"600\"",
-        &chart.title,
+        &shortened(&chart.title, longest(width)),
     );
     let mut top = TITLE_HEIGHT;
     if chart.lines.iter().any(|line| line.name != chart.title) || chart.lines.len() > 1 {
-        top = legend(&chart.lines, top, out);
+        top = legend(&chart.lines, (top, width), out);
     }
     top += 6.0;
-    let bottom = top + PLOT_HEIGHT;
+    let bottom = top + height;
     let places = chart.places();
     match Chart::span(&places) {
         None => text(
             out,
-            (WIDTH / 2.0, (top + bottom) / 2.0),
+            (width / 2.0, (top + bottom) / 2.0),
             "tw-dim",
             "text-anchor=\"middle\"",
             chart.nothing(),
         ),
         Some((across, up)) => {
-            let up = Axis::new(up, labels(PLOT_HEIGHT, BETWEEN_Y), chart.log, false);
+            let up = Axis::new(up, labels(height, BETWEEN_Y), chart.log, false);
             let ticks = up.ticks();
             let gutter = ticks
                 .iter()
@@ -92,10 +118,10 @@ fn draw(chart: &Chart, out: &mut String) -> f64 {
                 .fold(0.0, f64::max);
             let left = MARGIN + gutter + 8.0;
             let seconds = chart.across == Across::Time;
-            let number = labels(WIDTH - MARGIN - left, BETWEEN_X);
+            let number = labels(width - MARGIN - left, BETWEEN_X);
             let plot = Plot {
                 left,
-                right: WIDTH - MARGIN,
+                right: width - MARGIN,
                 top,
                 bottom,
                 across: Axis::new(across, number, false, seconds),
@@ -125,12 +151,12 @@ fn wide(text: &str) -> f64 {
 }
 
 /// Writes the names of lines, as many side by side as have room, and says where they end.
-fn legend(lines: &[Line], top: f64, out: &mut String) -> f64 {
+fn legend(lines: &[Line], (top, across): (f64, f64), out: &mut String) -> f64 {
     let (mut x, mut y) = (MARGIN, top);
     for (i, line) in lines.iter().enumerate() {
-        let name = shortened(&line.name);
+        let name = shortened(&line.name, longest(across - SWATCH));
         let width = SWATCH + wide(&name) + 14.0;
-        if x > MARGIN && x + width > WIDTH - MARGIN {
+        if x > MARGIN && x + width > across - MARGIN {
             (x, y) = (MARGIN, y + LEGEND_HEIGHT);
         }
         let _ = write!(
@@ -187,7 +213,7 @@ impl Plot {
                 "<path class=\"tw-axis\" d=\"M{} {bottom}v4\"/>",
                 Pixel(x)
             );
-            let middle = x.min(WIDTH - half).max(half);
+            let middle = x.min(self.right + MARGIN - half).max(half);
             if middle - half >= free {
                 let place = (middle, self.bottom + 17.0);
                 text(out, place, "tw-dim", "text-anchor=\"middle\"", &label);
@@ -199,7 +225,8 @@ impl Plot {
             "<path class=\"tw-axis\" d=\"M{left} {bottom}H{right}\"/>"
         );
         let place = ((self.left + self.right) / 2.0, self.bottom + 34.0);
-        text(out, place, "tw-text", "text-anchor=\"middle\"", name);
+        let name = shortened(name, longest(self.right - self.left));
+        text(out, place, "tw-text", "text-anchor=\"middle\"", &name);
     }
 
     fn line(&self, i: usize, line: &Line, places: &[(f64, f64)], out: &mut String) {
@@ -258,20 +285,25 @@ impl Plot {
 }
 
 fn text(out: &mut String, (x, y): (f64, f64), class: &str, more: &str, text: &str) {
-    let (x, y, short) = (Pixel(x), Pixel(y), shortened(text));
+    let (x, y) = (Pixel(x), Pixel(y));
     let space = if more.is_empty() { "" } else { " " };
     let _ = write!(
         out,
         "<text class=\"{class}\" x=\"{x}\" y=\"{y}\"{space}{more}>{}</text>",
-        Escaped(&short)
+        Escaped(text)
     );
 }
 
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= LONGEST {
+/// How many characters of a title fit into these pixels.
+fn longest(width: f64) -> usize {
+    labels(width - 2.0 * MARGIN, LARGE_CHARACTER).min(LONGEST)
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
         return text.to_owned();
     }
-    let kept = text.chars().take(LONGEST - 1);
+    let kept = text.chars().take(longest.saturating_sub(1));
     kept.chain(['…']).collect()
 }
 
@@ -414,7 +446,7 @@ mod tests {
             .split(['M', 'L'])
             .filter_map(|place| place.split_once(' ')?.1.parse().ok())
             .collect();
-        let (top, bottom) = (36.0, 36.0 + PLOT_HEIGHT);
+        let (top, bottom) = (36.0, 36.0 + Size::default().height);
         assert_eq!(heights.iter().copied().fold(f64::MAX, f64::min), top);
         assert_eq!(heights.iter().copied().fold(f64::MIN, f64::max), bottom);
     }
@@ -437,9 +469,39 @@ mod tests {
                         .flat_map(|p| p.split(['M', 'L', ' ', 'h']))
                     {
                         let number: f64 = number.parse().unwrap_or(0.0);
-                        assert!((0.0..=WIDTH).contains(&number), "{a} {b} {number}");
+                        assert!(
+                            (0.0..=Size::default().width).contains(&number),
+                            "{a} {b} {number}"
+                        );
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn small_drawings_hold_everything_too() {
+        let name = "a/rather/long/name/of/a/series/that/is/more/than/the/drawing/has/room/for";
+        let line = Line::new(name, [(0.0, -1e9), (1e9, 1e9)]).with_about("x");
+        let size = Size {
+            width: 320.0,
+            height: 100.0,
+        };
+        let chart = Chart::new(name)
+            .with_line(line.clone())
+            .with_line(line)
+            .with_across(Across::Series(name.into()));
+        let drawing = svg_of_size(&[chart], size);
+        elements(&drawing);
+        assert!(drawing.contains("viewBox=\"0 0 320 "), "{drawing}");
+        for text in drawing.split("<text ").skip(1) {
+            let shown = text.split_once('>').unwrap().1.split('<').next().unwrap();
+            assert!(shown.chars().count() <= 36, "{shown}");
+        }
+        for path in paths(&drawing) {
+            for number in path.split(['M', 'L', ' ', 'h']) {
+                let number: f64 = number.parse().unwrap_or(0.0);
+                assert!((0.0..=320.0).contains(&number), "{path}");
             }
         }
     }

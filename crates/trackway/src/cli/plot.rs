@@ -7,12 +7,11 @@ use console::{Color, Style};
 
 use canvas::Canvas;
 use tracker_client::chart::{Across, Axis, Chart, Line};
+pub(crate) use tracker_client::chart::{Reading, has_numbers, line};
 
 use super::text;
 
-pub(crate) use lines::{
-    LookArgs, MOST_LINES, Reading, has_numbers, line, print, runs_of_key, write_svg,
-};
+pub(crate) use lines::{LookArgs, MOST_LINES, print, runs_of_key, write_svg};
 
 /// How a chart looks in a terminal.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use serde::{
     ser::{SerializeMap, SerializeStruct},
 };
 use serde_json::Value as Json;
+pub(crate) use tracker_client::text::json_text;
 use tracker_model::{JsonObject, Run, Value};
 
 /// A run, as `trackway runs --jsonl` prints it.
@@ -101,15 +102,6 @@ pub(crate) fn value_text(value: &Value) -> String {
     match value {
         Value::Str(text) | Value::Json(text) => text.clone(),
         other => json_text(&other.to_json()),
-    }
-}
-
-/// JSON as text for a cell: strings as they are, nothing for null.
-pub(crate) fn json_text(value: &Json) -> String {
-    match value {
-        Json::String(text) => text.clone(),
-        Json::Null => String::new(),
-        other => other.to_string(),
     }
 }
 

@@ -4,57 +4,14 @@ use std::fmt::Write as _;
 
 use tracker_model::Timestamp;
 
-pub(crate) use tracker_client::chart::duration;
-
-/// `12,345,678`.
-pub(crate) fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// `1 run`, `2 runs`.
-pub(crate) fn count(n: u64, what: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{} {what}{s}", thousands(n))
-}
-
-/// `1.2 MB`, in powers of ten.
-#[allow(clippy::cast_precision_loss, reason = "for people")]
-pub(crate) fn bytes(n: u64) -> String {
-    let (mut size, mut unit) = (n as f64, "B");
-    for next in ["kB", "MB", "GB", "TB", "PB"] {
-        if size < 999.5 {
-            break;
-        }
-        (size, unit) = (size / 1000.0, next);
-    }
-    if unit == "B" || size >= 99.95 {
-        format!("{size:.0} {unit}")
-    } else {
-        format!("{size:.1} {unit}")
-    }
-}
+pub(crate) use tracker_client::{
+    chart::duration,
+    text::{bytes, count, thousands, time},
+};
 
 /// A time for a cell: for people on a terminal, RFC 3339 in a pipe.
 pub(crate) fn time_cell(t: Timestamp, terminal: bool) -> String {
     if terminal { time(t) } else { t.to_string() }
-}
-
-/// `2026-01-31 12:00:00`, UTC.
-pub(crate) fn time(t: Timestamp) -> String {
-    let whole = Timestamp::from_millis(t.as_millis().div_euclid(1000).saturating_mul(1000));
-    whole
-        .to_string()
-        .replacen('T', " ", 1)
-        .trim_end_matches('Z')
-        .to_owned()
 }
 
 /// Text that cannot move the cursor, colour the terminal or end the line: control characters and
@@ -158,24 +115,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_234_567), "1,234,567");
-        assert_eq!(count(1, "run"), "1 run");
-        assert_eq!(count(2000, "run"), "2,000 runs");
-        assert_eq!(bytes(0), "0 B");
-        assert_eq!(bytes(1499), "1.5 kB");
-        assert_eq!(bytes(123_456_789), "123 MB");
+    fn durations() {
         assert_eq!(duration(850), "850 ms");
         assert_eq!(duration(3200), "3.2 s");
         assert_eq!(duration(245_000), "4 min 5 s");
         assert_eq!(duration(-1500), "-1.5 s");
         assert_eq!(duration(90_000_000), "1 d 1 h");
-        assert_eq!(
-            time(Timestamp::from_millis(1_700_000_000_250)),
-            "2023-11-14 22:13:20"
-        );
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value as Json;
-use tracker_client::{Api, Comparison, ComparisonRow, Section};
+use tracker_client::{Api, Comparison, ComparisonRow, Section, titles};
 
 use crate::cli::{
     Shell,
@@ -204,25 +204,6 @@ async fn plotted(
         None => plot::print(shell, &chart, &args.look)?,
     }
     Ok(Exit::Ok)
-}
-
-/// The names of the runs; where one comes twice, or there is none, the ids; where these come twice,
-/// the whole addresses.
-fn titles(runs: &[tracker_client::Run]) -> Vec<String> {
-    let unique = |name: &dyn Fn(&tracker_client::Run) -> String, run: &tracker_client::Run| {
-        let mine = name(run);
-        let same = runs.iter().filter(|other| name(other) == mine).count();
-        (same == 1).then_some(mine)
-    };
-    let name = |run: &tracker_client::Run| run.name().to_owned();
-    let id = |run: &tracker_client::Run| run.id().to_owned();
-    runs.iter()
-        .map(|run| {
-            unique(&name, run)
-                .or_else(|| unique(&id, run))
-                .unwrap_or_else(|| run.path().to_string())
-        })
-        .collect()
 }
 
 fn columns_line(sections: bool, titles: &[String]) -> String {

@@ -1,13 +1,13 @@
 //! From histories to charts.
 
-use std::{collections::BTreeSet, ops::RangeInclusive, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
 use clap::{Args, ValueEnum};
 use tracker_client::{
-    HistoryRequest, Join, Run,
-    chart::{Across, Chart, Line, short_number, svg},
+    Run,
+    chart::{Across, Chart, Reading, has_numbers, line, svg},
 };
-use tracker_model::{HistoryStream, SeriesInfo, SeriesKey, ValueKind};
+use tracker_model::{HistoryStream, SeriesInfo, SeriesKey};
 
 use super::{Look, drawn};
 use crate::cli::{
@@ -83,45 +83,6 @@ impl LookArgs {
     }
 }
 
-/// Which points of a series are read.
-#[derive(Debug, Clone)]
-pub(crate) struct Reading {
-    /// At most so many.
-    pub(crate) samples: usize,
-    /// Of which history.
-    pub(crate) stream: HistoryStream,
-    /// With steps in this range.
-    pub(crate) steps: Option<RangeInclusive<i64>>,
-}
-
-/// Whether a series has something to draw.
-pub(crate) fn has_numbers(info: &SeriesInfo) -> bool {
-    info.kinds.contains(ValueKind::F64) || info.kinds.contains(ValueKind::I64)
-}
-
-/// Reads the line of a series of a run for a chart.
-pub(crate) async fn line(
-    run: &Run,
-    name: &str,
-    info: &SeriesInfo,
-    chart: &Chart,
-    reading: &Reading,
-) -> Result<Line> {
-    let mut request = HistoryRequest::new()
-        .with_samples(reading.samples)
-        .with_stream(reading.stream)
-        .with_keys([info.key.clone()])
-        .with_join(Join::Inner);
-    request.steps.clone_from(&reading.steps);
-    if let Across::Series(x) = &chart.across {
-        request = request.with_x_axis(x.clone());
-    }
-    let rows = run.history(request).await?.rows;
-    let line = Line::of_rows(name, &info.key, &rows, &chart.across);
-    let about = about(info, &line, chart.log);
-    Ok(line.with_about(about))
-}
-
 /// A chart of one series of several runs: a line for each run that has numbers there, under these
 /// names.
 pub(crate) async fn runs_of_key(
@@ -156,26 +117,6 @@ pub(crate) async fn runs_of_key(
         return Err(Failure::not_found(message).with_hint_if(text::did_you_mean(&near)));
     }
     Ok(chart)
-}
-
-fn about(info: &SeriesInfo, line: &Line, log: bool) -> String {
-    let mut about = vec![text::count(info.count, "point")];
-    let last = info.last.as_ref().and_then(|v| v.to_json().as_f64());
-    about.extend(last.map(|x| format!("last {}", short_number(x))));
-    let range = info.range;
-    about.extend(
-        range.map(|(low, high)| format!("{} to {}", short_number(low), short_number(high))),
-    );
-    let mut heights = line.points.iter().map(|(_, y)| *y);
-    if heights.any(|y| !y.is_finite() || (log && y <= 0.0)) {
-        let gaps = if log {
-            "gaps where not above 0"
-        } else {
-            "gaps where not finite"
-        };
-        about.push(gaps.to_owned());
-    }
-    about.join(", ")
 }
 
 /// Prints a chart in the terminal.
