@@ -416,15 +416,21 @@ impl Accounts {
 
     /// Whose key this is.
     pub(crate) async fn viewer(&self, key: &str) -> Result<Option<Arc<Viewer>>> {
+        let known = self.identify(key).await?;
+        Ok(known.map(|(_, viewer)| viewer))
+    }
+
+    /// The id of a key, and whose it is.
+    pub(crate) async fn identify(&self, key: &str) -> Result<Option<(String, Arc<Viewer>)>> {
         if !(MIN_KEY_LENGTH..=MAX_KEY_LENGTH).contains(&key.len()) {
             return Ok(None);
         }
         let memo = *blake3::keyed_hash(&self.known.seed, key.as_bytes()).as_bytes();
         let remembered = self.lock().get(&memo).cloned();
-        if let Some((_, (at, viewer))) = &remembered
+        if let Some((id, (at, viewer))) = &remembered
             && at.elapsed() < BELIEVED_FOR
         {
-            return Ok(viewer.clone());
+            return Ok(viewer.clone().map(|viewer| (id.clone(), viewer)));
         }
         let id = match remembered {
             Some((id, _)) => id,
@@ -435,11 +441,12 @@ impl Accounts {
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(memo, (id, (Instant::now(), viewer.clone())));
-        Ok(viewer)
+        known.insert(memo, (id.clone(), (Instant::now(), viewer.clone())));
+        Ok(viewer.map(|viewer| (id, viewer)))
     }
 
-    async fn viewer_of(&self, id: &str) -> Result<Option<Arc<Viewer>>> {
+    /// Whose the key with this id is, as of now.
+    pub(crate) async fn viewer_of(&self, id: &str) -> Result<Option<Arc<Viewer>>> {
         let Some(key) = self.get::<ApiKey>(KEYS, id).await? else {
             return Ok(None);
         };

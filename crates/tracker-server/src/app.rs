@@ -22,6 +22,9 @@ use crate::{
     signed::Signer,
 };
 
+/// How many series are read for charts at one time.
+const DRAWN_AT_ONCE: usize = 8;
+
 /// The state of a server.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -30,6 +33,10 @@ pub(crate) struct App {
     pub(crate) records: Arc<dyn RecordStore>,
     pub(crate) accounts: Accounts,
     pub(crate) signer: Signer,
+    /// Signs who is logged in on a page.
+    pub(crate) sessions: Signer,
+    /// How many series may be read for charts at one time, by all pages together.
+    pub(crate) drawing: Semaphore,
     pub(crate) heartbeats: Heartbeats,
     pub(crate) pages: Pages,
     pub(crate) locks: Locks,
@@ -44,6 +51,8 @@ impl App {
         options: Options,
     ) -> Result<Self> {
         let signer = Signer::new(secret(&*records, "url-key").await?, options.url_lifetime);
+        let session_key = secret(&*records, "session-key").await?;
+        let sessions = Signer::new(session_key, options.session_lifetime);
         let budget = options
             .body_budget
             .max(options.max_body)
@@ -54,6 +63,8 @@ impl App {
             accounts: Accounts::open(records.clone()).await?,
             records,
             signer,
+            sessions,
+            drawing: Semaphore::new(DRAWN_AT_ONCE),
             heartbeats: Heartbeats::default(),
             pages: Pages::default(),
             locks: Locks::default(),
@@ -64,14 +75,19 @@ impl App {
 
     /// Who makes the request: by `Authorization: Basic base64("api:KEY")` or `Bearer KEY`.
     pub(crate) async fn viewer(&self, headers: &HeaderMap) -> HttpResult<Arc<Viewer>> {
+        let known = self.known(headers).await?;
+        known.ok_or_else(HttpError::unauthenticated)
+    }
+
+    /// As [`App::viewer`]; `None` without a key, or for one that is none.
+    pub(crate) async fn known(&self, headers: &HeaderMap) -> Result<Option<Arc<Viewer>>> {
         let key = headers
             .get(header::AUTHORIZATION)
             .and_then(|value| key_of(value.to_str().ok()?));
-        let Some(key) = key else {
-            return Err(HttpError::unauthenticated());
-        };
-        let viewer = self.accounts.viewer(&key).await?;
-        viewer.ok_or_else(HttpError::unauthenticated)
+        match key {
+            Some(key) => self.accounts.viewer(&key).await,
+            None => Ok(None),
+        }
     }
 
     /// What the URLs begin with that this client is told.

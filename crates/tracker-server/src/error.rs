@@ -41,6 +41,11 @@ impl HttpError {
         )
     }
 
+    /// The status and what is said.
+    pub(crate) fn into_parts(self) -> (StatusCode, String) {
+        (self.status, self.message)
+    }
+
     pub(crate) fn busy() -> Self {
         Self {
             retry_after: Some(1),

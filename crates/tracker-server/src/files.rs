@@ -175,7 +175,7 @@ pub(crate) async fn of_run(
     file(app, &path, &name, &method, &headers).await
 }
 
-async fn file(
+pub(crate) async fn file(
     app: &App,
     run: &RunPath,
     name: &str,

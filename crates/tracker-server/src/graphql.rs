@@ -36,6 +36,8 @@ use crate::{
     http::{Shared, graphql_error, json_text, read_body},
 };
 
+pub(crate) use self::report::path_of as report_at;
+
 /// The project of runs that name none.
 pub(crate) const UNCATEGORIZED: &str = "uncategorized";
 

@@ -27,7 +27,7 @@ use crate::{
     error::{HttpError, HttpResult},
     files, graphql,
     metrics::Metrics,
-    stream,
+    stream, web,
 };
 
 /// What handlers share.
@@ -47,16 +47,13 @@ impl std::fmt::Debug for Shared {
 }
 
 pub(crate) fn router(shared: Shared) -> Router {
-    let compressed = SizeAbove::new(1024)
-        .and(NotForContentType::const_new("application/octet-stream"))
-        .and(NotForContentType::IMAGES);
     let talk = Router::new()
         .route("/graphql", post(graphql::serve))
         .route(
             "/files/{entity}/{project}/{run}/file_stream",
             post(file_stream),
         )
-        .layer(CompressionLayer::new().gzip(true).compress_when(compressed));
+        .layer(compression());
     Router::new()
         .merge(talk)
         .route(
@@ -72,12 +69,22 @@ pub(crate) fn router(shared: Shared) -> Router {
             get(transfer::by_md5),
         )
         .route("/metrics", get(metrics))
+        .merge(web::pages().layer(compression()))
+        .merge(web::files())
         .fallback(missing)
         .layer(middleware::from_fn_with_state(shared.clone(), admit))
         // What watches the server is answered however much there is to do.
         .route("/healthz", get(async || "ok"))
         .route("/ready", get(ready))
         .with_state(shared)
+}
+
+/// Answers of a size that is worth it are compressed, but for those that are so already.
+fn compression() -> CompressionLayer<impl Predicate> {
+    let worth_it = SizeAbove::new(1024)
+        .and(NotForContentType::const_new("application/octet-stream"))
+        .and(NotForContentType::IMAGES);
+    CompressionLayer::new().gzip(true).compress_when(worth_it)
 }
 
 /// Counts requests, and refuses those that are too many.
@@ -119,8 +126,12 @@ fn route_of(request: &Request) -> &'static str {
     }
 }
 
-async fn missing(request: Request) -> HttpError {
-    HttpError::not_found(format_args!("{:.200}", request.uri().path()))
+async fn missing(request: Request) -> Response {
+    let what = format_args!("{:.200}", request.uri().path()).to_string();
+    if web::wants_page(request.headers()) {
+        return web::missing(&what);
+    }
+    HttpError::not_found(what).into_response()
 }
 
 /// Whether the tracker answers.

@@ -24,6 +24,7 @@ mod server;
 mod signed;
 mod stream;
 mod sweeps;
+mod web;
 mod wire;
 
 pub use accounts::{Accounts, ApiKey, LOCAL, MIN_KEY_LENGTH, Role, Team, User};

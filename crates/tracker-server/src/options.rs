@@ -20,6 +20,8 @@ pub struct Options {
     pub heartbeat_timeout: Duration,
     /// How long the URLs are valid that a client may upload to and download from without a key.
     pub url_lifetime: Duration,
+    /// How long somebody who logged in on a page stays logged in.
+    pub session_lifetime: Duration,
     /// How deep a GraphQL query may be.
     pub max_depth: usize,
     /// How many fields a GraphQL query may ask for.
@@ -36,6 +38,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(60),
             heartbeat_timeout: Duration::from_secs(5 * 60),
             url_lifetime: Duration::from_secs(24 * 60 * 60),
+            session_lifetime: Duration::from_secs(14 * 24 * 60 * 60),
             max_depth: 32,
             max_complexity: 4_000,
         }

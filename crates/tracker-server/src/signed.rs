@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tracker_model::{RunPath, VersionLink};
 
 /// What a URL allows its bearer.
@@ -41,21 +41,22 @@ pub(crate) enum Grant {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Claim {
+struct Claim<T> {
     #[serde(flatten)]
-    grant: Grant,
+    what: T,
     /// Seconds since 1970.
     until: u64,
 }
 
-/// Makes and checks such URLs. The key outlives restarts, as the URLs do.
+/// Makes and checks such URLs, and other texts that nobody else can make. The key outlives restarts,
+/// as the URLs do. What is signed for one purpose has a key of its own.
 pub(crate) struct Signer {
     key: [u8; 32],
     lifetime: Duration,
 }
 
 /// What may stand unescaped in the last part of a path.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+pub(crate) const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
     .remove(b'.')
@@ -78,19 +79,32 @@ impl Signer {
             Grant::GetManifest { .. } => "wandb_manifest.json",
         };
         let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+        format!(
+            "/storage/{}/{}",
+            self.token(grant),
+            utf8_percent_encode(&name, SEGMENT)
+        )
+    }
+
+    /// A text that says this, for as long as the signer's lifetime.
+    pub(crate) fn token(&self, what: impl Serialize) -> String {
         let until = now().saturating_add(self.lifetime.as_secs());
-        let claim = serde_json::to_vec(&Claim { grant, until }).unwrap_or_default();
+        let claim = serde_json::to_vec(&Claim { what, until }).unwrap_or_default();
         let mac = self.mac(&claim);
         format!(
-            "/storage/{}.{}/{}",
+            "{}.{}",
             URL_SAFE_NO_PAD.encode(&claim),
-            URL_SAFE_NO_PAD.encode(mac.as_bytes()),
-            utf8_percent_encode(&name, SEGMENT)
+            URL_SAFE_NO_PAD.encode(mac.as_bytes())
         )
     }
 
     /// What the token of a URL allows, if it is ours and still valid.
     pub(crate) fn check(&self, token: &str) -> Option<Grant> {
+        self.read(token)
+    }
+
+    /// What a token says, if it is ours and still valid.
+    pub(crate) fn read<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
         let (claim, mac) = token.split_once('.')?;
         let claim = URL_SAFE_NO_PAD.decode(claim).ok()?;
         let mac: [u8; 32] = URL_SAFE_NO_PAD.decode(mac).ok()?.try_into().ok()?;
@@ -98,8 +112,8 @@ impl Signer {
         if self.mac(&claim) != blake3::Hash::from_bytes(mac) {
             return None;
         }
-        let claim: Claim = serde_json::from_slice(&claim).ok()?;
-        (now() < claim.until).then_some(claim.grant)
+        let claim: Claim<T> = serde_json::from_slice(&claim).ok()?;
+        (now() < claim.until).then_some(claim.what)
     }
 
     fn mac(&self, claim: &[u8]) -> blake3::Hash {

@@ -81,7 +81,8 @@ fn id_of(path: &ReportPath) -> String {
     ids::encode("View", &[path.report.as_str(), project, entity])
 }
 
-fn path_of(id: &str) -> Result<ReportPath> {
+/// The report with this id.
+pub(crate) fn path_of(id: &str) -> Result<ReportPath> {
     let [report, project, entity] = ids::decode("View", id)?;
     format!("{entity}/{project}/{report}").parse()
 }
