@@ -15,6 +15,29 @@ use crate::trackway;
 /// Logs, reads, compares. Arguments: what to do, and the file for what was logged.
 const SESSION: &str = include_str!("../../../peers/wandb_session.py");
 
+/// Logs artifacts, reads, links, edits and deletes them, and prints what it saw.
+const ARTIFACTS: &str = include_str!("../../../peers/wandb_artifacts.py");
+/// What every SDK has to see.
+const ARTIFACTS_SEEN: &str = include_str!("../../../peers/wandb_artifacts.json");
+
+#[test]
+#[ignore = "needs the W&B SDK: cargo xtask interop"]
+fn wandb31_artifacts() -> Result<()> {
+    artifacts(Wandb::V0_31)
+}
+
+#[test]
+#[ignore = "needs the W&B SDK: cargo xtask interop"]
+fn wandb28_artifacts() -> Result<()> {
+    artifacts(Wandb::V0_28)
+}
+
+#[test]
+#[ignore = "needs the W&B SDK: cargo xtask interop"]
+fn wandb21_artifacts() -> Result<()> {
+    artifacts(Wandb::V0_21)
+}
+
 #[test]
 #[ignore = "needs the W&B SDK: cargo xtask interop"]
 fn wandb31_session() -> Result<()> {
@@ -46,6 +69,27 @@ fn session(version: Wandb) -> Result<()> {
     same_runs(&peer.trackway, &truth)
 }
 
+fn artifacts(version: Wandb) -> Result<()> {
+    let peer = Peer::start(version)?;
+    let mut seen: Value = serde_json::from_str(&peer.run(ARTIFACTS, &["shelves"])?)?;
+    let sdk = seen.as_object_mut().and_then(|seen| seen.remove("sdk"));
+    ensure!(
+        sdk == Some(version.version().into()),
+        "another SDK: {sdk:?}"
+    );
+    let wanted: Value = serde_json::from_str(ARTIFACTS_SEEN)?;
+    ensure!(seen == wanted, "{seen:#}\nand not\n{wanted:#}");
+    // The command line reads the same bytes.
+    let trackway = &peer.trackway;
+    let output = trackway.output(["artifacts", "get", "shelves/data:v1", "-o", "got"])?;
+    // One entry is a reference, whose contents are elsewhere.
+    ensure!(output.status.code() == Some(3), "{}", output.status);
+    let got = fs::read(trackway.scratch().join("got/two.txt"))?;
+    ensure!(got == b"two", "two.txt holds {got:?}");
+    trackway.stdout(["fsck", "--read-data"])?;
+    Ok(())
+}
+
 /// A server over an empty store, and an SDK that talks to it.
 struct Peer {
     trackway: Trackway,
@@ -65,8 +109,8 @@ impl Peer {
         })
     }
 
-    /// Runs a script to its good end.
-    fn run(&self, script: &str, args: &[&str]) -> Result<()> {
+    /// Runs a script to its good end, and answers what it prints.
+    fn run(&self, script: &str, args: &[&str]) -> Result<String> {
         let folder = self.trackway.scratch();
         let file = folder.join("script.py");
         fs::write(&file, script)?;
@@ -89,7 +133,7 @@ impl Peer {
             String::from_utf8_lossy(&output.stderr),
             log.lines().rev().take(40).collect::<Vec<_>>().join("\n")
         );
-        Ok(())
+        String::from_utf8(output.stdout).context("Python prints UTF-8")
     }
 }
 
