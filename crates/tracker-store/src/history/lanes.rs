@@ -138,6 +138,20 @@ impl Lanes {
 
     /// Numbers the rows of a window, lane by lane.
     fn derive(&mut self, cuts: &[usize]) -> Result<Vec<Vec<u64>>> {
+        let currents = self.lanes.iter().filter_map(|lane| lane.current.as_ref());
+        let mut others = currents.zip(cuts).map(|(c, n)| c.places().get(..*n));
+        // What was logged together, as most is, has the same places in all lanes.
+        if let Some(Some(first)) = others.next()
+            && others.all(|other| other == Some(first))
+        {
+            let end = self.next_row.saturating_add(first.len() as u64);
+            if end > MAX_ROW.saturating_add(1) {
+                return Err(beyond());
+            }
+            let rows: Vec<u64> = (self.next_row..end).collect();
+            self.next_row = end;
+            return Ok(vec![rows; cuts.len()]);
+        }
         let mut points: Vec<(Place, usize)> = Vec::with_capacity(cuts.iter().sum());
         for (lane, (current, n)) in self
             .lanes
@@ -155,9 +169,7 @@ impl Lanes {
         for (place, lane) in points {
             if last != Some(place) {
                 if self.next_row > MAX_ROW {
-                    return Err(Error::invalid(format!(
-                        "put points into rows: a row is beyond {MAX_ROW}"
-                    )));
+                    return Err(beyond());
                 }
                 self.next_row += 1;
                 last = Some(place);
@@ -168,6 +180,10 @@ impl Lanes {
         }
         Ok(out)
     }
+}
+
+fn beyond() -> Error {
+    Error::invalid(format!("put points into rows: a row is beyond {MAX_ROW}"))
 }
 
 impl Lane {
@@ -313,7 +329,12 @@ mod tests {
             given in proptest::collection::vec(proptest::collection::btree_map(0u64..40, 0i64..3, 0..30), 0..4),
             derived in proptest::collection::vec(
                 proptest::collection::vec((proptest::option::of(0i64..4), 0i64..3), 0..30), 0..4),
+            together: bool,
         ) {
+            let derived = match derived.first() {
+                Some(first) if together => vec![first.clone(); derived.len()],
+                _ => derived,
+            };
             let given: Vec<Vec<PointBatch>> = given.iter().enumerate().map(|(k, rows)| {
                 let points: Vec<_> = rows.iter().map(|(row, step)| (Some(*row), *step, None)).collect();
                 series(&format!("g{k}"), &points)
