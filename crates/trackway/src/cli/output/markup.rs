@@ -1,24 +1,29 @@
 //! Text inside of other languages.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, io};
 
 use super::Output;
-use crate::cli::failure::{Exit, Failure, Result};
+use crate::cli::failure::Result;
 
 /// Writes a line of comma-separated values, as RFC 4180 has them.
 pub(crate) fn csv_line(out: &mut Output, cells: &[String]) -> Result<()> {
-    let mut line = csv::WriterBuilder::new()
-        .buffer_capacity(1 << 10)
-        .from_writer(out);
-    let written = line.write_record(cells).map_err(|e| match e.into_kind() {
-        csv::ErrorKind::Io(e) => super::failed(&e),
-        other => Failure::new(Exit::Failed, format!("write CSV: {other:?}")),
-    });
-    written.and_then(|()| {
-        line.into_inner()
-            .map(drop)
-            .map_err(|e| super::failed(e.error()))
-    })
+    match plain_line(cells) {
+        Some(line) => out.line(line),
+        None => out.text(quoted_line(cells).map_err(|e| super::failed(&e))?),
+    }
+}
+
+/// The line of cells that need no quotes.
+fn plain_line(cells: &[String]) -> Option<String> {
+    let is_plain = |cell: &String| !cell.contains([',', '"', '\r', '\n']);
+    (cells.len() > 1 && cells.iter().all(is_plain)).then(|| cells.join(","))
+}
+
+/// The line of any cells, with its end.
+fn quoted_line(cells: &[String]) -> io::Result<Vec<u8>> {
+    let mut line = csv::Writer::from_writer(Vec::new());
+    line.write_record(cells)?;
+    line.into_inner().map_err(io::Error::other)
 }
 
 /// Text that Markdown shows as it is, inside a cell of a table.
@@ -71,6 +76,28 @@ pub(crate) fn latex(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_without_quotes_are_those_of_csv() {
+        let texts = [
+            "", " ", "a", "é;\t'", "a,b", "a\"b", "a\nb", "a\rb", "#a", "\\", "-1",
+        ];
+        let (mut plain, mut quoted) = (0, 0);
+        for first in texts {
+            for cells in [vec![first], vec![first, "x"], vec!["", first]] {
+                let cells: Vec<String> = cells.into_iter().map(str::to_owned).collect();
+                let line = String::from_utf8(quoted_line(&cells).unwrap()).unwrap();
+                match plain_line(&cells) {
+                    Some(ours) => {
+                        plain += 1;
+                        assert_eq!(format!("{ours}\n"), line);
+                    }
+                    None => quoted += 1,
+                }
+            }
+        }
+        assert_eq!((plain, quoted), (14, 19));
+    }
 
     #[test]
     fn nothing_is_taken_for_markup() {
