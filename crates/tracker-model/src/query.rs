@@ -13,8 +13,8 @@ use query_dsl::FilterError;
 
 use crate::{EntityName, Error, ProjectName, ProjectPath, Run, RunId};
 
-/// Which of a run's objects are wanted. The others may come empty, which is quicker where they are
-/// big or far away.
+/// What of a run is wanted beside its address and the time of its creation. The rest may come empty,
+/// which is quicker where it is big or far away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunParts {
     /// [`Run::config`].
@@ -23,6 +23,8 @@ pub struct RunParts {
     pub summary: bool,
     /// [`Run::extras`].
     pub extras: bool,
+    /// All the rest: its name, its state, people, places, times, tags and whatever else is small.
+    pub details: bool,
 }
 
 impl RunParts {
@@ -31,12 +33,19 @@ impl RunParts {
         config: true,
         summary: true,
         extras: true,
+        details: true,
     };
     /// None of the objects.
     pub const NONE: Self = Self {
         config: false,
         summary: false,
         extras: false,
+        details: true,
+    };
+    /// Nothing but the address and the time of creation.
+    pub const ADDRESS: Self = Self {
+        details: false,
+        ..Self::NONE
     };
 }
 

@@ -285,7 +285,20 @@ async fn parts(tracker: &dyn Tracker, runs: &[Run]) {
         config,
         summary,
         extras,
+        details: true,
     };
+    for query in [
+        query.clone(),
+        query.clone().with_order(RunOrder::OldestFirst),
+    ] {
+        let wanted = list(tracker.find_runs(query.clone())).await;
+        let bare = list(tracker.find_runs(query.with_parts(RunParts::ADDRESS))).await;
+        let addresses = |runs: Vec<Run>| -> Vec<_> {
+            let addresses = runs.into_iter().map(|run| (run.path, run.created_at));
+            addresses.collect()
+        };
+        assert_eq!(addresses(bare), addresses(wanted));
+    }
     for parts in [
         RunParts::NONE,
         some(true, false, false),

@@ -82,6 +82,7 @@ fn parts(ctx: &Context<'_>) -> RunParts {
             "exitcode",
             "runInfo",
         ]),
+        ..RunParts::NONE
     }
 }
 

@@ -52,6 +52,14 @@ pub(crate) fn ids(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// The address of the project with this row id.
+pub(crate) fn path(connection: &Connection, id: i64) -> Outcome<Option<ProjectPath>> {
+    let mut statement =
+        connection.prepare_cached("SELECT entity, name FROM project WHERE id = ?1")?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(|row| path_of(row, 0, 1)).transpose()
+}
+
 pub(crate) fn find_or_create(connection: &Connection, path: &ProjectPath) -> Outcome<i64> {
     if let Some(id) = id(connection, path)? {
         return Ok(id);

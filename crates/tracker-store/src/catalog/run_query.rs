@@ -1,18 +1,24 @@
 //! Runs by filters and in orders: what an index answers, and what is asked of the rows.
 
-use std::{cmp::Ordering, ops::Range, sync::Arc};
+use std::{
+    cmp::Ordering,
+    collections::{HashMap, hash_map::Entry},
+    ops::Range,
+    sync::Arc,
+};
 
 use query_dsl::{
     Column, ColumnType, Filter, Fragment, Member, Path, SortKey, SqlValue, SqliteDialect, Test,
     Value, push_down,
 };
 use rusqlite::{Connection, ToSql, types::ToSqlOutput};
-use tracker_model::{Run, RunOrder, RunParts, RunQuery};
+use tracker_model::{ProjectPath, Run, RunOrder, RunParts, RunQuery, Timestamp};
 
 use super::{
-    Outcome,
-    run_row::{Needs, RowId, RunRow},
+    Outcome, projects,
+    run_row::{Needs, RunRow},
     runs::{columns, from_row, is_large, names, scope_of},
+    schema,
 };
 
 /// Fields whose equality an index answers, and the expressions of the index.
@@ -44,6 +50,8 @@ fn place(path: &Path) -> Option<Column> {
         _ => None,
     }
 }
+
+pub(crate) use super::run_row::RowId;
 
 /// A query made ready.
 pub(crate) struct Plan {
@@ -186,13 +194,13 @@ impl Hits {
         }
     }
 
-    /// Their row ids, in order.
-    pub(crate) fn into_ids(mut self) -> Vec<i64> {
+    /// They, in order.
+    pub(crate) fn into_rows(mut self) -> Vec<RowId> {
         let order = &self.plan.query.order;
         self.list
             .sort_unstable_by(|a, b| Self::compare(order, a, b));
         self.list.truncate(self.plan.limit());
-        self.list.into_iter().map(|hit| hit.id.id).collect()
+        self.list.into_iter().map(|hit| hit.id).collect()
     }
 
     /// These and those.
@@ -232,14 +240,14 @@ pub(crate) fn find_first(
     plan: &Plan,
     wanted: usize,
     among: usize,
-) -> Outcome<Option<Vec<i64>>> {
+) -> Outcome<Option<Vec<RowId>>> {
     if plan.few || matches!(plan.query.order, RunOrder::By(_)) {
         return Ok(None);
     }
     let mut ids = Vec::new();
     each_match(connection, plan, &Rows::First(among), |row| {
         if ids.len() < wanted {
-            ids.push(row.id()?.id);
+            ids.push(row.id()?);
         }
         Ok(())
     })?;
@@ -293,6 +301,9 @@ fn each_match(
 ) -> Outcome<()> {
     let query = &plan.query;
     let scope = scope_of(connection, query)?;
+    if matches!(rows, Rows::Range(_)) {
+        schema::cache_little(connection)?;
+    }
     let condition = plan.sql.as_ref().map_or("1", |sql| sql.sql.as_str());
     let (what, join) = (plan.needs.columns(), plan.needs.join());
     let (index, filter) = (scope.index, &scope.filter);
@@ -333,28 +344,52 @@ fn each_match(
         .flat_map(|sql| sql.params.iter().map(Parameter))
         .collect();
     values.extend(bound.iter().map(|one| one as &dyn ToSql));
-    let mut rows = statement.query(values.as_slice())?;
-    while let Some(row) = rows.next()? {
+    let mut found = statement.query(values.as_slice())?;
+    while let Some(row) = found.next()? {
         let row = RunRow::new(row);
         if plan.matches(&row) {
             give(&row)?;
         }
     }
+    if matches!(rows, Rows::Range(_)) {
+        schema::cache_much(connection)?;
+    }
     Ok(())
 }
 
-/// The runs with these row ids, in the order of the ids; those that are gone do not come.
-pub(crate) fn fetch(connection: &Connection, ids: &[i64], parts: RunParts) -> Outcome<Vec<Run>> {
+/// The runs of these rows, in their order; those that are gone do not come.
+pub(crate) fn fetch(connection: &Connection, rows: &[RowId], parts: RunParts) -> Outcome<Vec<Run>> {
+    if parts == RunParts::ADDRESS {
+        return addresses(connection, rows);
+    }
     let sql = format!(
         "SELECT {} FROM run JOIN project ON project.id = run.project WHERE run.id = ?1",
         columns(parts)
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut runs = Vec::with_capacity(ids.len());
-    for id in ids {
-        let mut rows = statement.query([id])?;
+    let mut runs = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut rows = statement.query([row.id])?;
         if let Some(row) = rows.next()? {
             runs.push(from_row(row)?.1);
+        }
+    }
+    Ok(runs)
+}
+
+/// What is known of the runs of these rows without reading them.
+fn addresses(connection: &Connection, rows: &[RowId]) -> Outcome<Vec<Run>> {
+    let mut projects: HashMap<i64, Option<ProjectPath>> = HashMap::new();
+    let mut runs = Vec::with_capacity(rows.len());
+    for row in rows {
+        let project = match projects.entry(row.project) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(projects::path(connection, row.project)?),
+        };
+        if let Some(project) = project {
+            let (ms, ns) = row.created;
+            let path = project.run(row.run_id()?);
+            runs.push(Run::new(path, Timestamp::from_parts(ms, ns)));
         }
     }
     Ok(runs)

@@ -7,9 +7,10 @@ use query_dsl::{
     lazy::{Jsonb, JsonbNode},
 };
 use rusqlite::Row;
-use tracker_model::{Timestamp, non_finite};
+use tracker_model::{RunId, Timestamp, non_finite};
 
 use super::Outcome;
+use crate::error::corrupt;
 
 /// The columns that are read, each only where it is needed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,11 +68,20 @@ const COLUMNS: [&str; 5] = ["name", "display_name", "state", "created_at", "dele
 
 /// What a run is listed by.
 #[derive(Debug, Clone)]
-pub(super) struct RowId {
-    pub(super) id: i64,
+pub(crate) struct RowId {
+    pub(crate) id: i64,
     pub(super) created: (i64, u32),
     pub(super) run: Box<str>,
     pub(super) project: i64,
+}
+
+impl RowId {
+    /// The id of the run.
+    pub(super) fn run_id(&self) -> Outcome<RunId> {
+        let id = RunId::new(&*self.run);
+        let illegal = |e| corrupt("the catalog holds a run with an illegal id").with_source(e);
+        Ok(id.map_err(illegal)?)
+    }
 }
 
 /// A row of [`Needs::columns`]. What nobody asks for is not read.

@@ -14,7 +14,7 @@ use tracker_model::{
 use super::{EmbeddedStore, history::remove_files, pages::paginate};
 use crate::catalog::{
     Outcome,
-    run_query::{self, Hits, Plan, Rows},
+    run_query::{self, Hits, Plan, RowId, Rows},
     runs, segments, tail,
 };
 
@@ -119,23 +119,24 @@ impl EmbeddedStore {
         let parts = query.parts;
         let plan = Arc::new(Plan::new(query));
         let store = self.clone();
-        let ids = async move {
+        let rows = async move {
             let first = store.first_runs(Arc::clone(&plan)).await?;
-            let later = stream::once(store.later_runs(plan, first.clone()));
+            let given = first.iter().map(|row| row.id).collect();
+            let later = stream::once(store.later_runs(plan, given));
             Ok(stream::once(future::ready(Ok(first))).chain(later))
         };
         let store = self.clone();
-        let read = move |ids: Vec<i64>| {
+        let read = move |rows: Vec<RowId>| {
             let store = store.clone();
             async move {
-                let fetch = move |c: &Connection| run_query::fetch(c, &ids, parts);
+                let fetch = move |c: &Connection| run_query::fetch(c, &rows, parts);
                 store.catalog().read("list runs", fetch).await
             }
         };
-        stream::once(ids)
+        stream::once(rows)
             .try_flatten()
-            .map_ok(move |ids| {
-                let pages = stream::iter(pages(&ids)).map(read.clone());
+            .map_ok(move |rows| {
+                let pages = stream::iter(pages(rows)).map(read.clone());
                 // One page is read while the one before it is used.
                 pages.buffered(2)
             })
@@ -146,7 +147,7 @@ impl EmbeddedStore {
     }
 
     /// A first page, if it is found among the first runs of all; otherwise nothing.
-    async fn first_runs(&self, plan: Arc<Plan>) -> Result<Vec<i64>> {
+    async fn first_runs(&self, plan: Arc<Plan>) -> Result<Vec<RowId>> {
         let find = move |c: &Connection| {
             let wanted = plan.limit().min(FIRST_PAGE);
             run_query::find_first(c, &plan, wanted, AMONG_FIRST)
@@ -155,9 +156,10 @@ impl EmbeddedStore {
         Ok(found.unwrap_or_default())
     }
 
-    /// The others, in order.
-    async fn later_runs(self, plan: Arc<Plan>, first: Vec<i64>) -> Result<Vec<i64>> {
-        let wanted = plan.limit() - first.len();
+    /// The others, in order. What was given is not given again, even if other runs come before it
+    /// now.
+    async fn later_runs(self, plan: Arc<Plan>, given: HashSet<i64>) -> Result<Vec<RowId>> {
+        let wanted = plan.limit() - given.len();
         if wanted == 0 {
             return Ok(Vec::new());
         }
@@ -166,10 +168,10 @@ impl EmbeddedStore {
             .await?;
         let mut all = Hits::new(plan);
         parts.into_iter().for_each(|hits| all.join(hits));
-        // What was given is not given again, even if other runs come before it now.
-        let given: HashSet<i64> = first.into_iter().collect();
-        let later = all.into_ids().into_iter().filter(|id| !given.contains(id));
-        Ok(later.take(wanted).collect())
+        let mut later = all.into_rows();
+        later.retain(|row| !given.contains(&row.id));
+        later.truncate(wanted);
+        Ok(later)
     }
 
     /// What a job says of all rows that a query looks at, in parts.
@@ -192,13 +194,14 @@ impl EmbeddedStore {
 }
 
 /// A small page, so that it comes soon, and larger ones.
-fn pages(ids: &[i64]) -> Vec<Vec<i64>> {
-    let (first, rest) = ids.split_at(ids.len().min(FIRST_PAGE));
-    let first = std::iter::once(first).filter(|page| !page.is_empty());
-    first
-        .chain(rest.chunks(PAGE))
-        .map(<[i64]>::to_vec)
-        .collect()
+fn pages(rows: Vec<RowId>) -> impl Iterator<Item = Vec<RowId>> {
+    let mut rows = rows.into_iter();
+    let mut size = FIRST_PAGE;
+    std::iter::from_fn(move || {
+        let page: Vec<_> = rows.by_ref().take(size).collect();
+        size = PAGE;
+        (!page.is_empty()).then_some(page)
+    })
 }
 
 /// A run that was written.

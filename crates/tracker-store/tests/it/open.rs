@@ -57,6 +57,28 @@ async fn no_log_is_left_and_opening_writes_nothing() {
     assert_eq!(log.metadata().unwrap().len(), 0);
 }
 
+/// Large pages for new stores; those of others stay as they are.
+#[tokio::test]
+async fn pages_of_a_catalog_keep_their_size() {
+    for (made_with, wanted) in [(None, 16_384), (Some(4096), 4096)] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("trackway.db");
+        let open = || EmbeddedStore::open(dir.path(), StoreOptions::new());
+        drop(open().await.unwrap());
+        if let Some(size) = made_with {
+            let remade = format!("PRAGMA journal_mode = DELETE; PRAGMA page_size = {size}; VACUUM");
+            let db = rusqlite::Connection::open(&file).unwrap();
+            db.execute_batch(&remade).unwrap();
+        }
+        drop(open().await.unwrap());
+        let db = rusqlite::Connection::open(&file).unwrap();
+        let size: i64 = db
+            .query_row("PRAGMA page_size", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(size, wanted);
+    }
+}
+
 #[tokio::test]
 async fn foreign_and_newer_databases_are_refused() {
     let dir = tempfile::tempdir().unwrap();

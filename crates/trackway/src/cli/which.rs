@@ -275,15 +275,20 @@ impl Field {
         })
     }
 
-    /// The parts of a run that these fields are in.
+    /// The parts of a run that these fields are in; without fields, those of the usual columns.
     pub(crate) fn parts(fields: &[Self]) -> RunParts {
-        let mut parts = RunParts::NONE;
+        let mut parts = match fields {
+            [] => RunParts::NONE,
+            _ => RunParts::ADDRESS,
+        };
         for field in fields {
             match field {
                 Self::Config(_) | Self::Named("config") => parts.config = true,
                 Self::Summary(_) | Self::Named("summary") => parts.summary = true,
-                Self::Tag(_) | Self::Named("source") => parts.extras = true,
-                Self::Named(_) => {}
+                Self::Tag(_) => parts.extras = true,
+                Self::Named("source") => (parts.extras, parts.details) = (true, true),
+                Self::Named("path" | "entity" | "project" | "id" | "created_at") => {}
+                Self::Named(_) => parts.details = true,
             }
         }
         parts
