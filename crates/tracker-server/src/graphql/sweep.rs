@@ -23,6 +23,7 @@ use crate::{
     ids,
     sweeps::{
         hand_out::{self, Agent},
+        hyperband::Hyperband,
         space::Space,
     },
 };
@@ -523,6 +524,7 @@ async fn upsert(asked: &Asked, input: UpsertSweepInput) -> Result<Sweep> {
         // Whoever brings a controller of their own may search as they like.
         if !scheduled && !config.contains_key("controller") {
             Space::parse(&config)?;
+            Hyperband::parse(&config)?;
         }
         patch.config = JsonPatch::Replace(config);
         patch.config_text = Change::Set(text);

@@ -8,7 +8,7 @@ use tracker_model::{
     SweepState, Timestamp,
 };
 
-use super::space::Space;
+use super::{hyperband, space::Space};
 use crate::app::App;
 
 /// The space of records that holds agents, by `entity/project/sweep/agent`.
@@ -102,6 +102,11 @@ pub(crate) async fn heartbeat(
             }
         }
         SweepState::Finished if running.is_empty() => commands.push(json!({"type": "exit"})),
+        SweepState::Running if !running.is_empty() => {
+            for run in hyperband::losers(app, &known, &running).await? {
+                commands.push(json!({"type": "stop", "run_id": run}));
+            }
+        }
         SweepState::Pending | SweepState::Running if running.is_empty() => {
             match next(app, &known).await? {
                 Some((run, args)) => {
