@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::{Body, Bytes},
-    http::{Request, Response, StatusCode, header},
+    body::Body,
+    http::{Request, header},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http_body_util::BodyExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value as Json, json};
-use tower::ServiceExt as _;
 use tracker_model::MemoryTracker;
 use tracker_server::{Options, Server};
+
+use crate::support::{Answer, send};
 
 /// A server with the users `local`, an admin, and `eve`, who is not.
 pub(crate) struct TestServer {
@@ -30,25 +30,6 @@ pub(crate) enum Who {
     Local,
     Eve,
     Nobody,
-}
-
-/// What was answered.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: axum::http::HeaderMap,
-    pub(crate) body: Bytes,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Json {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|e| panic!("{e}: {} {:?}", self.status, self.body))
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.body.to_vec()).unwrap()
-    }
 }
 
 impl TestServer {
@@ -87,18 +68,7 @@ impl TestServer {
 
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map(|body| body.to_bytes())
-            .unwrap_or_default();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        send(&self.router, request).await
     }
 
     /// Sends a request of somebody.
