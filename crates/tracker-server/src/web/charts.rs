@@ -16,7 +16,7 @@ use crate::app::App;
 /// Points of each line: two for each column of pixels.
 const SAMPLES: usize = 900;
 const SIZE: Size = Size {
-    width: 450.0,
+    width: 420.0,
     height: 170.0,
 };
 /// Charts of one page that are made at once.

@@ -85,7 +85,7 @@ fn side_by_side(runs: &[Run], names: &[String], params: &Params) -> Markup {
             thead { tr {
                 th scope="col" { "Key" }
                 @for (run, name) in runs.iter().zip(names) {
-                    th scope="col" { a href=(table::run_address(run.path())) { (Text(name)) } }
+                    th.cell scope="col" { a href=(table::run_address(run.path())) { (Text(name)) } }
                 }
             } }
             tbody {

@@ -117,7 +117,7 @@ pub(super) async fn one(
     let body = html! {
         section.card.head {
             h1 { (Text(sweep.name())) }
-            p { (state(sweep.state())) " " span.dim { (Text(sweep.id())) } }
+            p { (state(sweep.state())) @if sweep.name() != sweep.id() { " " span.dim { (Text(sweep.id())) } } }
             dl.facts {
                 div { dt { "Created (UTC)" } dd { (time(sweep.created_at())) } }
                 @if let Some(user) = &record.user { div { dt { "User" } dd { (Text(user)) } } }

@@ -174,7 +174,8 @@ pub(super) fn table(
                 th scope="col" { "Tags" }
                 @for column in columns {
                     @let name = column.name();
-                    (head(&column.key, &name, params, false))
+                    @let number = runs.iter().any(|run| column.value(run).is_some_and(Json::is_number));
+                    (head(&column.key, &name, params, number))
                 }
             } }
             tbody {

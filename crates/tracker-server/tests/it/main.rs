@@ -4,5 +4,6 @@
 mod artifacts;
 mod hostile;
 mod logging;
+mod pages;
 mod requests;
 mod support;

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value as Json, json};
 use tower::ServiceExt as _;
 use tracker_model::MemoryTracker;
-use tracker_server::{Options, Server};
+use tracker_server::{Accounts, Options, Server};
 
 /// A server, over a tracker that outlives it.
 pub(crate) struct World {
@@ -41,9 +41,24 @@ impl World {
     }
 
     async fn over(tracker: Arc<MemoryTracker>) -> Self {
-        let server = Server::new(tracker.clone(), tracker.clone(), Options::new());
+        Self::with_options(tracker, Options::new()).await
+    }
+
+    /// Over what a tracker holds already.
+    pub(crate) async fn with_options(tracker: Arc<MemoryTracker>, options: Options) -> Self {
+        let server = Server::new(tracker.clone(), tracker.clone(), options);
         let server = server.await.unwrap();
         Self { tracker, server }
+    }
+
+    /// The accounts.
+    pub(crate) fn accounts(&self) -> &Accounts {
+        self.server.accounts()
+    }
+
+    /// All that is served.
+    pub(crate) fn router(&self) -> Router {
+        self.server.router()
     }
 
     /// Another server over what this one leaves behind.
