@@ -82,6 +82,26 @@ impl Wandb {
     }
 }
 
+/// The Chromium of this machine: what `CHROMIUM` names, or one by the names that it usually has.
+///
+/// # Errors
+/// There is none.
+pub fn chromium() -> Result<PathBuf> {
+    if let Some(named) = env::var_os("CHROMIUM") {
+        return Ok(named.into());
+    }
+    let folders: Vec<PathBuf> = env::var_os("PATH")
+        .map(|path| env::split_paths(&path).collect())
+        .unwrap_or_default();
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let mut programs = folders
+        .iter()
+        .flat_map(|folder| names.map(|name| folder.join(name)));
+    programs
+        .find(|program| program.is_file())
+        .context("no Chromium; install it (Debian: chromium) or name it in CHROMIUM")
+}
+
 /// The folder of the peers.
 #[derive(Debug, Clone)]
 pub struct Peers {
@@ -94,6 +114,11 @@ impl Peers {
         Self {
             folder: folder.into(),
         }
+    }
+
+    /// Where they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The peers in the folder that `TRACKWAY_PEERS` names.
@@ -125,6 +150,15 @@ impl Peers {
     pub fn wandb(&self, version: Wandb) -> Result<Python> {
         let name = format!("wandb-{}", version.version());
         self.environment(&name, &version.requirements())
+    }
+
+    /// A Python that drives a browser, installed if it is not there yet.
+    ///
+    /// # Errors
+    /// There is no Python for it, or pip fails.
+    pub fn browser(&self) -> Result<Python> {
+        let requirements = include_str!("../peers/requirements-browser.txt");
+        self.environment("browser", requirements)
     }
 
     fn environment(&self, name: &str, requirements: &str) -> Result<Python> {

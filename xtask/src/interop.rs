@@ -31,6 +31,8 @@ pub(crate) enum Versions {
     Three,
     /// The pinned versions of the W&B SDK.
     Wandb,
+    /// A browser.
+    Browser,
     /// All of them.
     All,
 }
@@ -38,7 +40,7 @@ pub(crate) enum Versions {
 impl Versions {
     fn list(self) -> &'static [Mlflow] {
         match self {
-            Self::Wandb => &[],
+            Self::Wandb | Self::Browser => &[],
             Self::Two => &[Mlflow::Two],
             Self::Three => &[Mlflow::Three],
             Self::All => &[Mlflow::Three, Mlflow::Two],
@@ -51,6 +53,7 @@ impl Versions {
             Self::Two => "mlflow2",
             Self::Three => "mlflow3",
             Self::Wandb => "wandb",
+            Self::Browser => "browser",
             Self::All => "interop::",
         }
     }
@@ -85,12 +88,27 @@ impl Interop {
                 steps.step(&step, || peers.wandb(version).map(drop))?;
             }
         }
+        let mut browser = matches!(self.versions, Versions::Browser | Versions::All);
+        if browser && let Err(reason) = peers::chromium() {
+            steps.skip("pages in a browser", &format!("{reason:#}"))?;
+            if self.versions == Versions::Browser {
+                return Ok(());
+            }
+            browser = false;
+        }
+        if browser {
+            steps.step("what drives a browser", || peers.browser().map(drop))?;
+        }
         if self.prepare {
             return Ok(());
         }
         let filter = self.versions.filter();
         let mut tests = if nextest() {
-            let expression = format!("package(tests) and test(/^interop::/) and test({filter})");
+            let mut expression =
+                format!("package(tests) and test(/^interop::/) and test({filter})");
+            if !browser {
+                expression.push_str(" and not test(/browser/)");
+            }
             cargo([
                 "nextest",
                 "run",
@@ -101,7 +119,7 @@ impl Interop {
                 &expression,
             ])
         } else {
-            cargo([
+            let mut words = vec![
                 "test",
                 "--workspace",
                 "--test",
@@ -109,7 +127,11 @@ impl Interop {
                 "--",
                 "--ignored",
                 filter,
-            ])
+            ];
+            if !browser {
+                words.extend(["--skip", "browser"]);
+            }
+            cargo(words)
         };
         tests.env(peers::FOLDER_VARIABLE, &folder);
         steps.command("interop with real peers", &mut tests)
