@@ -1,16 +1,22 @@
 //! One try of a request: from its first byte to the head of the answer, redirects included.
 
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode};
 use tokio::time::{Instant, timeout};
+use tokio_util::io::ReaderStream;
 use url::Url;
 
 use crate::client::{require_http, strip_userinfo};
 use crate::pacer::retry_after;
+use crate::request::Body;
 use crate::service_message::{self, ServiceMessage};
 use crate::{Error, ErrorKind, Event, RedactedUrl, Request, Response, Result, Retry, tls};
+
+/// Bytes a second at which files may be sent at the slowest.
+const SLOWEST: u64 = 64 << 10;
 
 /// The most of an answer that is read for its error message.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
@@ -93,15 +99,19 @@ impl Hop {
             }
         }
         if let Some(body) = request.body.as_ref().filter(|_| self.with_body) {
-            builder = builder.body(body.clone());
+            builder = match body {
+                Body::Bytes(bytes) => builder.body(bytes.clone()),
+                Body::File { path, .. } => builder.body(open(path).await?),
+            };
         }
         client.observe(&Event::Sent {
             method: &self.method,
             url: shown,
         });
+        let limit = options.timeout + time_to_send(request.body.as_ref());
         let begin = Instant::now();
         let pace = client.pacer().host(&authority(&self.url));
-        match timeout(options.timeout, builder.send()).await {
+        match timeout(limit, builder.send()).await {
             Ok(Ok(response)) => {
                 pace.note(response.headers(), options.retry.max_retry_after);
                 let (status, elapsed) = (response.status(), begin.elapsed());
@@ -114,7 +124,7 @@ impl Hop {
                 Ok(response)
             }
             Ok(Err(error)) => Err(not_sent(request, &self.url, error)),
-            Err(_) => Err(silent(request, "no answer", options.timeout)),
+            Err(_) => Err(silent(request, "no answer", limit)),
         }
     }
 
@@ -144,6 +154,28 @@ impl Hop {
             with_body,
             at_home: self.at_home && is_same,
         })
+    }
+}
+
+/// How long a body may be on its way before the answer is waited for.
+fn time_to_send(body: Option<&Body>) -> Duration {
+    match body {
+        Some(Body::File { length, .. }) => Duration::from_secs(length / SLOWEST),
+        _ => Duration::ZERO,
+    }
+}
+
+/// A file as a body.
+async fn open(path: &Path) -> Result<reqwest::Body> {
+    match tokio::fs::File::open(path).await {
+        Ok(file) => Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(
+            file,
+            256 << 10,
+        ))),
+        Err(error) => {
+            let message = format!("read {} to send it", path.display());
+            Err(Error::new(ErrorKind::Unexpected, message).with_source(error))
+        }
     }
 }
 

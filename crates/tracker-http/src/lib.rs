@@ -46,7 +46,7 @@ pub use bytes::Bytes;
 pub use futures::stream::BoxStream;
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 pub use reqwest::{Method, StatusCode};
-pub use secrecy::SecretString;
+pub use secrecy::{ExposeSecret, SecretString};
 pub use url::Url;
 
 pub use client::HttpClient;

@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::str::Chars;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{Credentials, Error, ErrorKind, Result};
 
@@ -111,10 +111,68 @@ impl Netrc {
         Ok(Self { hosts })
     }
 
+    /// The login that names the host; some programs write a port behind its name.
+    pub fn named(&self, host: &str) -> Option<&Login> {
+        self.hosts.get(host)
+    }
+
     /// The login for a host (a name without port), else the default one.
     pub fn find(&self, host: &str) -> Option<&Login> {
         self.hosts.get(host).or_else(|| self.hosts.get("default"))
     }
+}
+
+/// The text of a file with this login in place of that which the host had. All else stays as it is.
+///
+/// # Errors
+/// `InvalidInput` if the text is not understood, is written in a way that hides where the login
+/// ends, or if the login cannot stand in such a file.
+pub fn with_login(
+    text: &str,
+    host: &str,
+    login: &str,
+    password: &SecretString,
+) -> Result<SecretString> {
+    let before = Netrc::parse(text)?;
+    let mut out = String::with_capacity(text.len() + 128);
+    let mut within = false;
+    for line in text.split_inclusive('\n') {
+        let mut words = line.split_whitespace();
+        let first = words.next().unwrap_or_default();
+        within = match first {
+            "machine" => words.next() == Some(host),
+            "login" | "user" | "account" | "password" => within,
+            _ => false,
+        };
+        if !within {
+            out.push_str(line);
+        }
+    }
+    if !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
+    }
+    let password = password.expose_secret();
+    out.push_str(&format!(
+        "machine {host}\n  login {login}\n  password {password}\n"
+    ));
+    // Read as it will be read: whatever was not understood above would show here.
+    let after = Netrc::parse(&out)?;
+    let is_same = |a: &Login, b: &Login| {
+        a.login == b.login
+            && a.account == b.account
+            && a.password.expose_secret() == b.password.expose_secret()
+    };
+    let kept = before.hosts.iter().filter(|(name, _)| *name != host);
+    let mut kept = kept.map(|(name, login)| (after.hosts.get(name), login));
+    let others = kept.all(|(now, then)| now.is_some_and(|now| is_same(now, then)));
+    let ours = after.hosts.get(host);
+    let ours = ours.is_some_and(|l| l.login == login && l.password.expose_secret() == password);
+    let count = before.hosts.len() + usize::from(!before.hosts.contains_key(host));
+    if others && ours && after.hosts.len() == count {
+        return Ok(out.into());
+    }
+    let message = "the login cannot be put there without changing others";
+    Err(Error::new(ErrorKind::InvalidInput, message))
 }
 
 impl Login {

@@ -1,8 +1,11 @@
 use std::fmt;
 use std::future::{Future, ready};
+use std::path::PathBuf;
 
 use reqwest::Method;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE};
+use reqwest::header::{
+    ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RANGE,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -32,7 +35,7 @@ pub struct Request {
     pub(crate) headers: HeaderMap,
     /// For every server that it is redirected to as well.
     pub(crate) plain_headers: HeaderMap,
-    pub(crate) body: Option<Bytes>,
+    pub(crate) body: Option<Body>,
     pub(crate) is_idempotent: bool,
     pub(crate) is_sensitive: bool,
     pub(crate) is_anonymous: bool,
@@ -41,6 +44,13 @@ pub struct Request {
     pub(crate) max_tries: u32,
     /// The first thing that was wrong while it was put together.
     invalid: Option<String>,
+}
+
+/// What a request carries.
+#[derive(Clone)]
+pub(crate) enum Body {
+    Bytes(Bytes),
+    File { path: PathBuf, length: u64 },
 }
 
 impl Request {
@@ -105,7 +115,23 @@ impl Request {
     /// Sets the body, with its media type.
     pub fn body(mut self, media_type: HeaderValue, body: impl Into<Bytes>) -> Self {
         self.plain_headers.insert(CONTENT_TYPE, media_type);
-        self.body = Some(body.into());
+        self.body = Some(Body::Bytes(body.into()));
+        self
+    }
+
+    /// A file as the body, read anew for each try. It must keep its length meanwhile.
+    pub fn file_body(
+        mut self,
+        media_type: HeaderValue,
+        path: impl Into<PathBuf>,
+        length: u64,
+    ) -> Self {
+        self.plain_headers.insert(CONTENT_TYPE, media_type);
+        self.plain_headers.insert(CONTENT_LENGTH, length.into());
+        self.body = Some(Body::File {
+            path: path.into(),
+            length,
+        });
         self
     }
 

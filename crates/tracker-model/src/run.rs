@@ -505,6 +505,20 @@ pub struct Project {
     pub extras: JsonObject,
 }
 
+impl Project {
+    /// A project with nothing but an address.
+    pub fn new(path: ProjectPath, created_at: Timestamp) -> Self {
+        Self {
+            path,
+            description: None,
+            created_at,
+            updated_at: None,
+            deleted: false,
+            extras: JsonObject::new(),
+        }
+    }
+}
+
 /// A change to a project: what it does not name stays as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]

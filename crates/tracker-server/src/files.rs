@@ -8,9 +8,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::StreamExt;
 use md5::{Digest as _, Md5};
-use tracker_model::{ByteStream, Error, FileDraft, FileInfo, Result, RunPath, Timestamp};
+use serde::Deserialize;
+use tracker_model::{
+    ByteStream, Error, FileDraft, FileInfo, JsonObject, Result, RunPath, Timestamp,
+};
 
 use crate::{
     app::{App, run_path},
@@ -35,7 +39,8 @@ pub(crate) async fn upload(
 ) -> HttpResult<Response> {
     let app = &shared.app;
     let grant = app.signer.check(&token).ok_or_else(expired)?;
-    let said = promised(request.headers())?;
+    let headers = request.headers().clone();
+    let said = promised(&headers)?;
     let body = |promise: Option<&str>| {
         let of_grant = promise
             .filter(|md5| !md5.is_empty())
@@ -56,6 +61,7 @@ pub(crate) async fn upload(
         Grant::PutFile { run, name } => {
             let mut draft = FileDraft::new(name);
             draft.modified_at = Some(Timestamp::now());
+            told(&headers, &mut draft)?;
             let info = app.tracker.put_file(&run, draft, body(None)?).await?;
             Ok(stored(&info.digests.md5))
         }
@@ -85,6 +91,32 @@ pub(crate) async fn upload(
             HttpError::new(StatusCode::METHOD_NOT_ALLOWED, "this URL is for downloads"),
         ),
     }
+}
+
+/// What a client that means records of the model says of a file beside its contents: base64 of JSON
+/// with `modified_at` and `extras`.
+const TOLD: &str = "x-trackway-file";
+
+#[derive(Deserialize)]
+struct Told {
+    modified_at: Option<Timestamp>,
+    #[serde(default)]
+    extras: JsonObject,
+}
+
+fn told(headers: &HeaderMap, draft: &mut FileDraft) -> HttpResult<()> {
+    let Some(value) = headers.get(TOLD) else {
+        return Ok(());
+    };
+    let told = STANDARD.decode(value.as_bytes()).ok();
+    let told = told.and_then(|json| serde_json::from_slice::<Told>(&json).ok());
+    let told = told.ok_or_else(|| {
+        HttpError::bad_request(format!(
+            "{TOLD} is not the base64 of what is said of a file"
+        ))
+    })?;
+    (draft.modified_at, draft.extras) = (told.modified_at, told.extras);
+    Ok(())
 }
 
 /// What a client of an object store expects.

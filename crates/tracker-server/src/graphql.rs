@@ -6,6 +6,7 @@
 mod artifact;
 mod artifact_writes;
 mod collection;
+mod exact;
 mod known;
 mod page;
 mod project;
@@ -49,6 +50,7 @@ pub(crate) struct Query(
     project::ProjectQuery,
     report::ReportQuery,
     artifact::ArtifactQuery,
+    exact::ExactQuery,
 );
 
 /// What can be changed.
@@ -60,6 +62,7 @@ pub(crate) struct Mutation(
     sweep::SweepMutation,
     report::ReportMutation,
     artifact_writes::ArtifactMutation,
+    exact::ExactMutation,
 );
 
 pub(crate) type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
@@ -71,6 +74,8 @@ pub(crate) struct Asked {
     pub(crate) viewer: Arc<Viewer>,
     /// What URLs begin with.
     pub(crate) base: String,
+    /// Whether the client sees what is marked as deleted.
+    pub(crate) exact: bool,
 }
 
 impl Asked {
@@ -140,6 +145,7 @@ pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> Htt
     let app = &shared.app;
     let viewer = app.viewer(request.headers()).await?;
     let base = app.base_url(request.headers(), request.uri());
+    let exact = exact::asked_for(request.headers());
     let (bytes, _room) = read_body(app, request).await?;
     let asked: async_graphql::Request = match serde_json::from_slice(&bytes) {
         Ok(asked) => named(asked),
@@ -158,6 +164,7 @@ pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> Htt
         app: app.clone(),
         viewer,
         base,
+        exact,
     };
     let mut asked = asked;
     if let Err(error) = asked.parsed_query().and_then(known::check_size) {

@@ -25,7 +25,7 @@ use crate::{
     app::{App, run_path},
     artifacts::transfer,
     error::{HttpError, HttpResult},
-    files, graphql,
+    exact, files, graphql,
     metrics::Metrics,
     stream, web,
 };
@@ -68,6 +68,7 @@ pub(crate) fn router(shared: Shared) -> Router {
             "/artifactsV2/{region}/{entity}/{*rest}",
             get(transfer::by_md5),
         )
+        .nest("/trackway/{entity}/{project}/{run}", exact_routes())
         .route("/metrics", get(metrics))
         .merge(web::pages().layer(compression()))
         .merge(web::files())
@@ -85,6 +86,16 @@ fn compression() -> CompressionLayer<impl Predicate> {
         .and(NotForContentType::const_new("application/octet-stream"))
         .and(NotForContentType::IMAGES);
     CompressionLayer::new().gzip(true).compress_when(worth_it)
+}
+
+fn exact_routes() -> Router<Shared> {
+    Router::new()
+        .route("/scan", post(exact::scan))
+        .route("/series", get(exact::series))
+        .route("/append", post(exact::append))
+        .route("/next", get(exact::next_row))
+        .route("/truncate", post(exact::truncate))
+        .route("/commit", post(exact::commit))
 }
 
 /// Counts requests, and refuses those that are too many.
@@ -121,6 +132,7 @@ fn route_of(request: &Request) -> &'static str {
         }
         "files" => "files",
         "storage" | "artifactsV2" => "storage",
+        "trackway" => "trackway",
         "metrics" => "metrics",
         _ => "pages",
     }

@@ -8,12 +8,13 @@ use std::{
 use futures::TryStreamExt as _;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+use tracker_client::history_row;
 use tracker_model::{
     Change, Error, HistoryQuery, HistoryRow, HistoryStream, JsonPatch, MAX_ROW, Precondition,
     Result, Run, RunPatch, RunPath, RunState, Timestamp, rows_of, split_rows,
 };
 
-use crate::{app::App, console, lines, wire};
+use crate::{app::App, console, wire};
 
 /// The names of the streams.
 const HISTORY: &str = "wandb-history.jsonl";
@@ -194,7 +195,7 @@ fn rows(chunk: Option<Chunk>, stream: HistoryStream) -> Result<Vec<HistoryRow>> 
     let numbered = (chunk.offset..).zip(chunk.content.lines());
     numbered
         .map(|(number, line)| {
-            let mut row = lines::history_row(number, &line)?;
+            let mut row = history_row(number, &line)?;
             if stream == HistoryStream::System {
                 // Says only that the SDK itself wrote the line.
                 row.values.retain(|(key, _)| key.as_str() != "_wandb");

@@ -5,10 +5,7 @@
 //! stands in [`Run::extras`] under `wandb`, verbatim.
 
 use serde_json::{Value as Json, json};
-use tracker_model::{
-    Change, Error, Git, JsonObject, JsonPatch, Result, Run, RunPatch, Timestamp, python_json,
-    python_word,
-};
+use tracker_model::{Change, Git, JsonObject, JsonPatch, Result, Run, RunPatch, Timestamp};
 
 /// Where extras keep what is W&B's own.
 pub(crate) const EXTRAS: &str = "wandb";
@@ -34,34 +31,7 @@ pub(crate) fn with_own(extras: &JsonObject, key: &str, value: Json) -> JsonPatch
     }
 }
 
-/// An object in JSON text as Python writes it. Numbers that are not finite become words.
-pub(crate) fn object(what: &str, text: &str) -> Result<JsonObject> {
-    match python_json(text) {
-        Some(mut json @ Json::Object(_)) => {
-            words(&mut json);
-            match json {
-                Json::Object(object) => Ok(object),
-                _ => Ok(JsonObject::new()),
-            }
-        }
-        Some(Json::Null) => Ok(JsonObject::new()),
-        _ => Err(Error::invalid(format!("{what} is not a JSON object"))),
-    }
-}
-
-/// Makes the bare words of [`python_json`] the strings of the model.
-pub(crate) fn words(json: &mut Json) {
-    match json {
-        Json::String(_) => {
-            if let Some(word) = python_word(json) {
-                *json = Json::String(word.to_owned());
-            }
-        }
-        Json::Array(items) => items.iter_mut().for_each(words),
-        Json::Object(members) => members.values_mut().for_each(words),
-        _ => {}
-    }
-}
+pub(crate) use tracker_client::json_object as object;
 
 /// What a config of the wire says of a run.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ mod database;
 mod embedded_sink;
 mod faults;
 mod interop;
+mod remote;
 mod scale;
 
 use anyhow::Result;

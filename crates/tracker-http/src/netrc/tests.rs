@@ -122,3 +122,42 @@ proptest::proptest! {
         let _ = Netrc::parse(&text);
     }
 }
+
+#[test]
+fn a_login_takes_the_place_of_the_one_of_its_host() {
+    let set = |text: &str, host: &str, password: &str| {
+        with_login(text, host, "user", &SecretString::from(password))
+            .map(|text| text.expose_secret().to_owned())
+    };
+    let ours = |key: &str| format!("machine h:1\n  login user\n  password {key}\n");
+    assert_eq!(set("", "h:1", "k").unwrap(), ours("k"));
+    assert_eq!(set(&ours("k"), "h:1", "n").unwrap(), ours("n"));
+    let others = "# mine\nmachine a login b password c\nmachine h\n\tlogin d\n\tpassword e";
+    let both = set(others, "h:1", "k").unwrap();
+    assert_eq!(both, format!("{others}\n{}", ours("k")));
+    let middle = format!("{}{others}\n", ours("old"));
+    assert_eq!(
+        set(&middle, "h:1", "k").unwrap(),
+        format!("{others}\n{}", ours("k"))
+    );
+    let macros = "macdef init\necho machine x\n\nmachine a login b password c\n";
+    assert_eq!(
+        set(macros, "h:1", "k").unwrap(),
+        format!("{macros}{}", ours("k"))
+    );
+    // What would be read otherwise is not written.
+    for (text, key) in [
+        (
+            "machine h:1 login a password b machine c login d password e\n",
+            "k",
+        ),
+        ("machine a login b\n", "two words"),
+        (
+            "machine h:1 login\n a password\n b\nmachine c login d password e\n",
+            "k",
+        ),
+        ("nonsense", "k"),
+    ] {
+        assert!(set(text, "h:1", key).is_err(), "{text}");
+    }
+}

@@ -15,7 +15,7 @@ use super::{
         self, ArtifactCollection, ArtifactCollectionConnection, ArtifactTypeConnection,
         ArtifactTypeNode,
     },
-    found,
+    exact, found,
     page::{connection, page_of, wanted},
     report::{ViewConnection, views_of},
     run::RunNode,
@@ -64,7 +64,9 @@ impl ProjectNode {
         };
         let path = self.path().run(run);
         let run = found(asked.app.tracker.run(&path).await)?;
-        Ok(run.filter(|run| !run.deleted).map(RunNode::new))
+        Ok(run
+            .filter(|run| asked.exact || !run.deleted)
+            .map(RunNode::new))
     }
 }
 
@@ -77,6 +79,7 @@ fn parts(ctx: &Context<'_>) -> RunParts {
         summary: any(&["summaryMetrics"]),
         extras: any(&[
             "config",
+            "trackway",
             "wandbConfig",
             "description",
             "exitcode",
@@ -124,6 +127,10 @@ impl ProjectNode {
 
     async fn updated_at(&self) -> Option<DateTime> {
         self.0.updated_at.map(DateTime)
+    }
+
+    async fn trackway(&self) -> Option<JsonString> {
+        exact::record_text(&*self.0)
     }
 
     async fn access(&self) -> &'static str {
@@ -227,11 +234,12 @@ impl ProjectNode {
     }
 
     async fn run_count(&self, ctx: &Context<'_>, filters: Option<JsonString>) -> GraphResult<u64> {
+        let asked = Asked::of(ctx)?;
         let query = self.query(filters, None).map_err(told)?;
-        Asked::of(ctx)?
+        asked
             .app
             .tracker
-            .count_runs(&query)
+            .count_runs(&query.with_deleted(asked.exact))
             .await
             .map_err(told)
     }
@@ -341,6 +349,7 @@ impl ProjectNode {
         first: Option<i64>,
     ) -> GraphResult<RunConnection> {
         let asked = Asked::of(ctx)?;
+        let query = query.with_deleted(asked.exact);
         let whose = asked.viewer.user.name.as_str();
         let pages = &asked.app.pages;
         let page = pages.read(
@@ -366,10 +375,15 @@ pub(crate) async fn projects_of(
     if found(asked.viewer.read(entity))?.is_none() {
         return Ok(ProjectConnection::all(Vec::new()));
     }
-    let projects = asked.app.tracker.projects(Some(entity)).filter(|project| {
-        let shown = project.as_ref().map_or(true, |project| !project.deleted);
-        std::future::ready(shown)
-    });
+    let exact = asked.exact;
+    let projects = asked
+        .app
+        .tracker
+        .projects(Some(entity))
+        .filter(move |project| {
+            let shown = exact || project.as_ref().map_or(true, |project| !project.deleted);
+            std::future::ready(shown)
+        });
     let (first, projects, more) = page_of(projects, after, wanted(first, 50))
         .await
         .map_err(told)?;
@@ -388,7 +402,7 @@ pub(crate) async fn project_at(
         return Ok(None);
     }
     let project = found(asked.app.tracker.project(path).await)?;
-    let shown = project.filter(|project| !project.deleted);
+    let shown = project.filter(|project| asked.exact || !project.deleted);
     Ok(shown.map(|project| ProjectNode(Arc::new(project))))
 }
 

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use futures::TryStreamExt as _;
 use tracker_model::{
-    Change, Error, ProjectPath, Report, ReportPatch, ReportPath, Result, Timestamp,
+    Change, Error, ErrorKind, ProjectPath, Report, ReportPatch, ReportPath, Result, Timestamp,
 };
 
 use super::{
-    Asked, GraphResult, found,
+    Asked, GraphResult,
+    exact::{self, ExactInput},
+    found,
     page::{connection, page_of, wanted},
     project::{ProjectNode, project_at},
-    scalars::DateTime,
+    scalars::{DateTime, JsonString},
     session::{Success, UserNode},
     told,
 };
@@ -69,6 +71,10 @@ impl ViewNode {
 
     async fn project(&self, ctx: &Context<'_>) -> GraphResult<Option<ProjectNode>> {
         project_at(Asked::of(ctx)?, &self.0.path.project_path()).await
+    }
+
+    async fn trackway(&self) -> Option<JsonString> {
+        exact::record_text(&*self.0)
     }
 
     async fn entity_name(&self) -> &str {
@@ -156,6 +162,7 @@ pub(crate) struct UpsertViewInput {
     description: Option<String>,
     spec: Option<String>,
     created_using: Option<ViewSource>,
+    trackway: Option<ExactInput>,
 }
 
 #[derive(Debug, SimpleObject)]
@@ -199,8 +206,14 @@ impl ReportMutation {
 }
 
 async fn upsert(asked: &Asked, input: UpsertViewInput) -> Result<(Report, bool)> {
-    let given = input.id.filter(|id| !id.is_empty());
+    let given = input.id.clone().filter(|id| !id.is_empty());
     let path = match &given {
+        // Who knows records knows their names, too.
+        Some(id) if input.trackway.is_some() => {
+            let entity = asked.entity(input.entity_name.as_deref())?;
+            let project = input.project_name.as_deref().unwrap_or_default();
+            ProjectPath::new(entity, project.parse()?).report(id.parse()?)
+        }
         Some(id) => path_of(id)?,
         None => {
             let entity = asked.entity(input.entity_name.as_deref())?;
@@ -213,6 +226,17 @@ async fn upsert(asked: &Asked, input: UpsertViewInput) -> Result<(Report, bool)>
         }
     };
     asked.viewer.write(&path.entity)?;
+    if let Some(exact) = input.trackway {
+        let (before, inserted) = match asked.app.tracker.report(&path).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
+                (Report::new(path.clone(), Timestamp::now()), true)
+            }
+            there => (there?, false),
+        };
+        let patch = exact.report(&before)?;
+        let report = asked.app.tracker.upsert_report(&path, patch).await?;
+        return Ok((report, inserted));
+    }
     let mut patch = ReportPatch::new();
     if given.is_some() {
         asked.app.tracker.report(&path).await?;

@@ -13,6 +13,7 @@ use tracker_model::{
 use super::{
     Asked, GraphResult,
     artifact::{self, ArtifactConnection},
+    exact,
     page::{PageInfo, connection, page_of, wanted},
     project::ProjectNode,
     reads,
@@ -258,9 +259,10 @@ impl RunNode {
         let node = |name: String, info: Option<FileInfo>| FileNode {
             place: Place::Run(self.0.clone()),
             updated_at: info.as_ref().and_then(|info| info.modified_at),
-            digests: info.map(|info| info.digests),
+            digests: info.as_ref().map(|info| info.digests.clone()),
             name,
             said: None,
+            record: info.map(Record::File),
         };
         let wanted_names = names.clone();
         let files = asked.app.tracker.files(path).try_filter(move |file| {
@@ -372,6 +374,10 @@ impl RunNode {
         wire::own(&self.0.extras, "exitcode")?.as_i64()
     }
 
+    async fn trackway(&self) -> Option<JsonString> {
+        exact::run_text(&self.0)
+    }
+
     async fn run_info(&self) -> RunInfo {
         RunInfo::of(&self.0)
     }
@@ -469,6 +475,14 @@ pub(crate) struct FileNode {
     updated_at: Option<Timestamp>,
     /// What is known of contents that are not here.
     said: Option<Said>,
+    record: Option<Record>,
+}
+
+/// What the tracker has of it.
+#[derive(Debug)]
+enum Record {
+    File(FileInfo),
+    Entry(ManifestEntry),
 }
 
 #[derive(Debug)]
@@ -494,10 +508,11 @@ impl FileNode {
         });
         Self {
             place: Place::Version(at),
-            name: entry.path,
-            digests: entry.digests,
+            name: entry.path.clone(),
+            digests: entry.digests.clone(),
             updated_at: None,
             said,
+            record: Some(Record::Entry(entry)),
         }
     }
 
@@ -605,6 +620,13 @@ impl FileNode {
 
     async fn updated_at(&self) -> Option<DateTime> {
         self.updated_at.map(DateTime)
+    }
+
+    async fn trackway(&self) -> Option<JsonString> {
+        match self.record.as_ref()? {
+            Record::File(file) => exact::record_text(file),
+            Record::Entry(entry) => exact::record_text(entry),
+        }
     }
 
     /// Base64.

@@ -7,11 +7,12 @@ use futures::TryStreamExt as _;
 use serde_json::Value as Json;
 use tracker_model::{
     Change, Error, ErrorKind, JsonPatch, ProjectPath, Result, RunFilter, RunOrder, RunPath,
-    RunQuery, Sweep, SweepPatch, SweepPath, SweepState,
+    RunQuery, Sweep, SweepPatch, SweepPath, SweepState, Timestamp,
 };
 
 use super::{
     Asked, GraphResult,
+    exact::{self, ExactInput},
     page::{connection, wanted},
     project::{ProjectNode, RunConnection, project_at},
     run::RunNode,
@@ -95,6 +96,10 @@ impl SweepNode {
         let text = self.0.config_text.clone();
         // JSON is YAML.
         text.unwrap_or_else(|| Json::Object(self.0.config.clone()).to_string())
+    }
+
+    async fn trackway(&self) -> Option<JsonString> {
+        exact::record_text(&*self.0)
     }
 
     async fn created_at(&self) -> DateTime {
@@ -266,8 +271,7 @@ impl AgentNode {
 
     /// RUNNING while it asks for work.
     async fn state(&self) -> &'static str {
-        let silent =
-            tracker_model::Timestamp::now().as_millis() - self.agent.heartbeat_at.as_millis();
+        let silent = Timestamp::now().as_millis() - self.agent.heartbeat_at.as_millis();
         if silent < 60_000 {
             "RUNNING"
         } else {
@@ -367,6 +371,7 @@ pub(crate) struct UpsertSweepInput {
     prior_runs_filters: Option<JsonString>,
     state: Option<String>,
     display_name: Option<String>,
+    trackway: Option<ExactInput>,
 }
 
 #[derive(Debug, SimpleObject)]
@@ -484,8 +489,9 @@ impl SweepMutation {
     }
 }
 
-async fn upsert(asked: &Asked, input: UpsertSweepInput) -> Result<Sweep> {
+async fn upsert(asked: &Asked, mut input: UpsertSweepInput) -> Result<Sweep> {
     let tracker = &asked.app.tracker;
+    let exact = input.trackway.take();
     let path = match &input.id {
         Some(id) if !id.is_empty() => match ids::sweep(id) {
             Ok(path) => path,
@@ -510,6 +516,13 @@ async fn upsert(asked: &Asked, input: UpsertSweepInput) -> Result<Sweep> {
         }
     };
     asked.viewer.write(&path.entity)?;
+    if let Some(exact) = exact {
+        let before = match tracker.sweep(&path).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => Sweep::new(path.clone(), Timestamp::now()),
+            there => there?,
+        };
+        return tracker.upsert_sweep(&path, exact.sweep(&before)?).await;
+    }
     let given = input.id.as_ref().is_some_and(|id| !id.is_empty());
     if given {
         tracker.sweep(&path).await?;

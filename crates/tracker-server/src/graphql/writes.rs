@@ -4,13 +4,15 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use futures::StreamExt;
 use serde_json::json;
 use tracker_model::{
-    Change, Error, ErrorKind, Git, HistoryStream, JsonPatch, Precondition, ProjectPatch,
+    Change, Error, ErrorKind, Git, HistoryStream, JsonPatch, Precondition, Project, ProjectPatch,
     ProjectPath, RecordCondition, Result, Run, RunPatch, RunPath, RunQuery, RunState, Timestamp,
     check_file_name,
 };
 
 use super::{
-    Asked, GraphResult, found,
+    Asked, GraphResult,
+    exact::ExactInput,
+    found,
     project::{ProjectNode, writable_run},
     run::{RunNode, upload_url},
     scalars::{Duration, JsonString},
@@ -48,6 +50,7 @@ pub(crate) struct UpsertBucketInput {
     tags: Option<Vec<String>>,
     summary_metrics: Option<JsonString>,
     client_mutation_id: Option<String>,
+    trackway: Option<ExactInput>,
 }
 
 #[derive(Debug, SimpleObject)]
@@ -118,6 +121,28 @@ impl UpsertBucketInput {
         })
     }
 
+    /// The change to a record of the model, and what must hold for it.
+    fn exact(self, path: &RunPath, exact: &ExactInput, before: Option<&Run>) -> Result<RunPatch> {
+        let fresh;
+        let base = match before {
+            Some(run) => run,
+            None => {
+                fresh = Run::new(path.clone(), Timestamp::now());
+                &fresh
+            }
+        };
+        let mut patch = RunPatch::replacing_all(&exact.run(base)?);
+        patch.config = match self.config {
+            Some(JsonString(text)) => JsonPatch::Replace(WireConfig::parse(&text)?.values),
+            None => JsonPatch::Keep,
+        };
+        patch.summary = match self.summary_metrics {
+            Some(JsonString(text)) => JsonPatch::Replace(wire::object("the summary", &text)?),
+            None => JsonPatch::Keep,
+        };
+        Ok(patch)
+    }
+
     fn patch(self, asked: &Asked, before: Option<&Run>) -> Result<RunPatch> {
         let mut patch = RunPatch::new();
         let set = |text: &Option<String>| text.clone().map_or(Change::Keep, Change::Set);
@@ -175,9 +200,12 @@ pub(crate) fn state_of(word: &str) -> Result<RunState> {
 }
 
 /// Makes the run if there is none, and the change.
-async fn upsert(asked: &Asked, input: UpsertBucketInput) -> Result<(Run, bool)> {
+async fn upsert(asked: &Asked, mut input: UpsertBucketInput) -> Result<(Run, bool)> {
     let path = input.path(asked)?;
     let tracker = &asked.app.tracker;
+    if let Some(exact) = input.trackway.take() {
+        return upsert_exact(asked, &path, input, &exact).await;
+    }
     let by_id = input.name.as_ref().is_none_or(String::is_empty);
     let atomic = tracker.capabilities().atomic_changes;
     let mut input = Some(input);
@@ -231,6 +259,36 @@ async fn upsert(asked: &Asked, input: UpsertBucketInput) -> Result<(Run, bool)> 
     ))
 }
 
+async fn upsert_exact(
+    asked: &Asked,
+    path: &RunPath,
+    input: UpsertBucketInput,
+    exact: &ExactInput,
+) -> Result<(Run, bool)> {
+    let tracker = &asked.app.tracker;
+    let before = match tracker.run(path).await {
+        Err(e) if e.kind() == ErrorKind::NotFound => None,
+        there => Some(there?),
+    };
+    let version = before.as_ref().map(|run| run.version);
+    let pre = match exact.version() {
+        Some(0) => Precondition::Absent,
+        Some(version) => Precondition::Version(version),
+        None => Precondition::None,
+    };
+    pre.check(path, version)?;
+    let patch = input.exact(path, exact, before.as_ref())?;
+    // What is written depends on what was there.
+    let pre = match version {
+        None => Precondition::Absent,
+        Some(version) if tracker.capabilities().atomic_changes => Precondition::Version(version),
+        Some(_) => Precondition::Present,
+    };
+    let run = tracker.upsert_run(path, patch, pre).await?;
+    asked.app.heartbeats.forget(path);
+    Ok((run, before.is_none()))
+}
+
 fn copy(input: &UpsertBucketInput) -> UpsertBucketInput {
     UpsertBucketInput {
         id: input.id.clone(),
@@ -253,6 +311,7 @@ fn copy(input: &UpsertBucketInput) -> UpsertBucketInput {
         tags: input.tags.clone(),
         summary_metrics: input.summary_metrics.clone(),
         client_mutation_id: input.client_mutation_id.clone(),
+        trackway: input.trackway.clone(),
     }
 }
 
@@ -266,6 +325,7 @@ pub(crate) struct UpsertModelInput {
     framework: Option<String>,
     repo: Option<String>,
     views: Option<JsonString>,
+    trackway: Option<ExactInput>,
 }
 
 #[derive(Debug, SimpleObject)]
@@ -408,9 +468,19 @@ impl RunMutation {
         };
         asked.viewer.write(&path.entity).map_err(told)?;
         let before = found(asked.app.tracker.project(&path).await)?;
-        let mut patch = ProjectPatch::new();
-        patch.description = input.description.map_or(Change::Keep, Change::Set);
-        patch.deleted = before.as_ref().filter(|p| p.deleted).map(|_| false);
+        let patch = match input.trackway {
+            Some(exact) => {
+                let fresh = || Project::new(path.clone(), Timestamp::now());
+                let base = before.clone().unwrap_or_else(fresh);
+                exact.project(&base).map_err(told)?
+            }
+            None => {
+                let mut patch = ProjectPatch::new();
+                patch.description = input.description.map_or(Change::Keep, Change::Set);
+                patch.deleted = before.as_ref().filter(|p| p.deleted).map(|_| false);
+                patch
+            }
+        };
         let project = asked
             .app
             .tracker

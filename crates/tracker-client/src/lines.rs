@@ -1,4 +1,4 @@
-//! Lines of the file stream: rows of a history, the summary, console output.
+//! Lines of a history as the wire of W&B has them: a JSON object for each row.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use tracker_model::{
     Error, HistoryRow, Result, SeriesKey, Timestamp, Value, python_json, python_word,
 };
 
-use crate::wire;
+use crate::json_text;
 
 /// The keys that are parts of every row.
 const STEP: &str = "_step";
@@ -16,7 +16,10 @@ const TIMESTAMP: &str = "_timestamp";
 
 /// Reads a line of a history: a JSON object with what was logged together. Integers stay integers,
 /// bare `NaN` and infinities are doubles, objects and lists stay JSON.
-pub(crate) fn history_row(number: u64, line: &str) -> Result<HistoryRow> {
+///
+/// # Errors
+/// `InvalidInput` if it is no JSON object.
+pub fn history_row(number: u64, line: &str) -> Result<HistoryRow> {
     let mut row = Row {
         step: None,
         time: None,
@@ -75,7 +78,7 @@ impl Row {
             Some("Infinity") => Value::F64(f64::INFINITY),
             Some(_) => Value::F64(f64::NEG_INFINITY),
             None => {
-                wire::words(&mut json);
+                json_text::words(&mut json);
                 match json {
                     Json::Bool(b) => Value::Bool(b),
                     Json::String(text) => Value::Str(text),

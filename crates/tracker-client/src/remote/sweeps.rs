@@ -1,0 +1,194 @@
+//! Sweeps.
+
+use async_trait::async_trait;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use tracker_model::{
+    Error, ProjectPath, Result, Sweep, SweepPatch, SweepPath, SweepState, SweepStore, Timestamp,
+};
+
+use super::{
+    Remote, RemoteTracker,
+    failure::unsupported,
+    graphql::{Connection, Repeat},
+    pages::{self, Page},
+    record::{UserNode, changed, members, over, time},
+};
+
+/// Sweeps of a page.
+const PAGE: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Node {
+    id: String,
+    name: String,
+    display_name: Option<String>,
+    description: Option<String>,
+    state: Option<String>,
+    config: Option<String>,
+    created_at: Option<String>,
+    updated_at: Option<String>,
+    user: Option<UserNode>,
+    trackway: Option<String>,
+}
+
+impl Node {
+    fn read(self, project: &ProjectPath) -> Result<Sweep> {
+        let created_at = time(self.created_at.as_deref()).unwrap_or(Timestamp::from_millis(0));
+        let mut sweep = Sweep::new(project.sweep(self.name.parse()?), created_at);
+        if let Some(record) = &self.trackway {
+            return over(&sweep, members(record)?, &["path"]);
+        }
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let text = self.config.unwrap_or_default();
+        if let Ok(Json::Object(config)) = serde_saphyr::from_str::<Json>(&text) {
+            sweep.config = config;
+        }
+        // JSON says no more than the object.
+        sweep.config_text = some(Some(text)).filter(|text| !text.starts_with('{'));
+        sweep.name = some(self.display_name);
+        sweep.description = some(self.description);
+        sweep.user = self.user.and_then(|user| user.username);
+        sweep.updated_at = time(self.updated_at.as_deref());
+        sweep.state = self.state.as_deref().map_or(SweepState::Pending, state_of);
+        sweep.version = 1;
+        Ok(sweep)
+    }
+}
+
+fn state_of(word: &str) -> SweepState {
+    let known = SweepState::ALL.into_iter();
+    known
+        .into_iter()
+        .find(|state| state.as_str().eq_ignore_ascii_case(word))
+        .unwrap_or(SweepState::Running)
+}
+
+impl Remote {
+    async fn sweep_node(&self, path: &SweepPath) -> Result<Option<Node>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            project: Option<OfProject>,
+        }
+        #[derive(Deserialize)]
+        struct OfProject {
+            sweep: Option<Node>,
+        }
+        let variables = json!({
+            "entity": path.entity, "project": path.project, "sweep": path.sweep,
+        });
+        let doing = format!("ask for sweep {path}");
+        let document = include_str!("queries/sweep.graphql");
+        let Answer { project } = self.graphql.ask(doing, document, variables).await?;
+        Ok(project.and_then(|project| project.sweep))
+    }
+}
+
+#[async_trait]
+impl SweepStore for RemoteTracker {
+    async fn upsert_sweep(&self, path: &SweepPath, patch: SweepPatch) -> Result<Sweep> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            upsert_sweep: Payload,
+        }
+        #[derive(Deserialize)]
+        struct Payload {
+            sweep: Node,
+        }
+        let remote = &self.remote;
+        if !remote.is_exact() {
+            return Err(unsupported(
+                "this server chooses the ids of sweeps by itself",
+            ));
+        }
+        let project = path.project_path();
+        let node = remote.sweep_node(path).await?;
+        let before = node.map(|node| node.read(&project)).transpose()?;
+        let is_new = before.is_none();
+        let before = before.unwrap_or_else(|| Sweep::new(path.clone(), Timestamp::now()));
+        let set_time = patch.created_at.filter(|_| is_new);
+        let mut after = before.clone();
+        patch.apply(&mut after);
+        let mut members = changed(&before, &after, &["path", "version"]);
+        if let Some(at) = set_time {
+            members.insert("created_at".to_owned(), json!(at));
+        }
+        let members = Json::Object(members).to_string();
+        let input = json!({
+            "id": path.sweep, "entityName": path.entity, "projectName": path.project,
+            "trackway": { "members": members },
+        });
+        let doing = format!("change sweep {path}");
+        let document = include_str!("queries/upsert_sweep.graphql");
+        let variables = json!({ "input": input });
+        let Answer { upsert_sweep } = remote.graphql.ask(doing, document, variables).await?;
+        upsert_sweep.sweep.read(&project)
+    }
+
+    async fn sweep(&self, path: &SweepPath) -> Result<Sweep> {
+        let node = self.remote.sweep_node(path).await?;
+        let node = node.ok_or_else(|| Error::not_found(format_args!("sweep {path}")))?;
+        node.read(&path.project_path())
+    }
+
+    fn sweeps(&self, project: &ProjectPath) -> BoxStream<'static, Result<Sweep>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            project: Option<OfProject>,
+        }
+        #[derive(Deserialize)]
+        struct OfProject {
+            sweeps: Option<Connection<Node>>,
+        }
+        let (remote, path) = (self.remote.clone(), project.clone());
+        let pages = pages::items(None, move |after| {
+            let (remote, path) = (remote.clone(), path.clone());
+            async move {
+                let variables = json!({
+                    "entity": path.entity, "project": path.project, "first": PAGE, "after": after,
+                });
+                let doing = format!("list the sweeps of {path}");
+                let document = include_str!("queries/sweeps.graphql");
+                let Answer { project } = remote.graphql.ask(doing, document, variables).await?;
+                let found = project.ok_or_else(|| Error::not_found(format_args!("project {path}")));
+                let sweeps = found?.sweeps;
+                let next = sweeps.as_ref().and_then(Connection::next);
+                let nodes = sweeps.into_iter().flat_map(Connection::nodes);
+                let items = nodes.map(|node| node.read(&path)).collect::<Result<_>>()?;
+                Ok(Page { items, next })
+            }
+            .boxed()
+        });
+        if self.remote.is_exact() {
+            return pages;
+        }
+        let sorted = async move {
+            let mut all: Vec<Sweep> = pages.try_collect().await?;
+            all.sort_by(|a, b| {
+                let newest = b.created_at.cmp(&a.created_at);
+                newest.then_with(|| a.path.sweep.cmp(&b.path.sweep))
+            });
+            Ok::<_, Error>(futures::stream::iter(all).map(Ok))
+        };
+        sorted.try_flatten_stream().boxed()
+    }
+
+    async fn delete_sweep(&self, path: &SweepPath) -> Result<()> {
+        let remote = &self.remote;
+        if !remote.is_exact() {
+            return Err(unsupported("this server does not delete sweeps"));
+        }
+        let node = remote.sweep_node(path).await?;
+        let node = node.ok_or_else(|| Error::not_found(format_args!("sweep {path}")))?;
+        let doing = format!("delete sweep {path}");
+        let document = include_str!("queries/delete_sweep.graphql");
+        let variables = json!({ "id": node.id });
+        let asked = remote
+            .graphql
+            .send(doing, document, variables, Repeat::Unsafe);
+        asked.await.map(|_: serde::de::IgnoredAny| ())
+    }
+}
