@@ -144,6 +144,7 @@ fn log(global: &GlobalArgs, command: &Command) {
     let ours = [
         "trackway",
         "tracker_model",
+        "tracker_client",
         "tracker_http",
         "tracker_store",
         "tracker_server",
@@ -228,6 +229,7 @@ mod tests {
             "files rm r *.png --yes",
             "history r -k a,b --all --stream system --min-step -5 --max-step 5 --from x",
             "history r --samples 10 --plot --log --x time --width 80 --height 9",
+            "login http://localhost:8080 --api-key - --relogin",
             "filter --filter a=1 --order -a.b --order b --indices --lenient",
             "export runs p -o x.csv --format parquet --include-deleted",
             "export history p -k a --layout long --stream system -f jsonl",

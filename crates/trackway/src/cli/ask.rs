@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use tracker_http::SecretString;
+
 use super::{
     Shell,
     failure::{Exit, Failure, Result},
@@ -32,4 +34,23 @@ pub(crate) fn sure(shell: &Shell, yes: bool, what: &str) -> Result<()> {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::new(Exit::Refused, "nothing was changed")),
     }
+}
+
+/// Reads a secret from standard input, one line.
+pub(crate) fn secret_from_stdin() -> Result<SecretString> {
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    read.map_err(|e| Failure::io("read the key", &e))?;
+    Ok(SecretString::from(line.trim_end_matches(['\n', '\r'])))
+}
+
+/// Asks for a secret, which is not shown. `None` if nobody can be asked.
+pub(crate) fn secret(shell: &Shell, what: &str) -> Result<Option<SecretString>> {
+    if !(io::stdin().is_terminal() && shell.talk.terminal) {
+        return Ok(None);
+    }
+    let failed = |e: io::Error| Failure::io("ask", &e);
+    write!(io::stderr(), "{}: ", one_line(what)).map_err(failed)?;
+    let line = console::Term::stderr().read_secure_line().map_err(failed)?;
+    Ok(Some(SecretString::from(line.trim().to_owned())))
 }

@@ -13,6 +13,7 @@ mod fsck;
 mod gc;
 mod history;
 mod import;
+mod login;
 mod projects;
 mod run;
 mod runs;
@@ -74,6 +75,8 @@ pub(crate) enum Command {
     Files(files::FilesArgs),
     /// List or get artifacts: models, traces, datasets
     Artifacts(artifacts::ArtifactsArgs),
+    /// Keep the key for a W&B server, after asking the server whose it is
+    Login(login::LoginArgs),
     /// Serve a store: programs log to it and read from it with the wandb SDK
     #[cfg(feature = "server")]
     Serve(serve::ServeArgs),
@@ -119,6 +122,7 @@ impl Command {
             Self::Export(args) => export::run(shell, args).await,
             Self::Files(args) => files::run(shell, args).await,
             Self::Artifacts(args) => artifacts::run(shell, args).await,
+            Self::Login(args) => Box::pin(login::run(shell, args)).await,
             #[cfg(feature = "server")]
             Self::Serve(args) => Box::pin(serve::run(shell, args)).await,
             #[cfg(feature = "server")]

@@ -5,6 +5,8 @@ mod recognise;
 
 use std::{fmt, path::PathBuf};
 
+use tracker_client::remote::Scope;
+
 use super::failure::Result;
 
 /// A place to read from or to write to.
@@ -14,6 +16,17 @@ pub(crate) enum Location {
     Store(PathBuf),
     /// MLflow.
     Mlflow(MlflowPlace),
+    /// A server of the W&B protocol.
+    Wandb(WandbPlace),
+}
+
+/// A server of the W&B protocol, and what of it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct WandbPlace {
+    /// The address; the one of the environment or the public cloud without.
+    pub(crate) base: Option<String>,
+    /// Only what is in it.
+    pub(crate) scope: Scope,
 }
 
 /// The ways to MLflow.
@@ -55,6 +68,7 @@ impl Location {
             Self::Mlflow(MlflowPlace::Database(_)) => "an MLflow database",
             Self::Mlflow(MlflowPlace::Server(_)) => "an MLflow server",
             Self::Mlflow(MlflowPlace::Databricks(_)) => "a Databricks workspace",
+            Self::Wandb(_) => "a W&B server",
         }
     }
 }
@@ -72,6 +86,24 @@ impl fmt::Display for Location {
             Self::Mlflow(MlflowPlace::Databricks(None)) => f.write_str("databricks"),
             Self::Mlflow(MlflowPlace::Databricks(Some(profile))) => {
                 write!(f, "databricks://{profile}")
+            }
+            Self::Wandb(place) => {
+                match &place.base {
+                    Some(base) => write!(f, "wandb+{}", base.trim_end_matches('/'))?,
+                    None => f.write_str("wandb:/")?,
+                }
+                let Scope {
+                    entity,
+                    project,
+                    run,
+                } = &place.scope;
+                let entity = entity.as_ref().map(ToString::to_string);
+                let project = project.as_ref().map(ToString::to_string);
+                let run = run.as_ref().map(ToString::to_string);
+                for part in [entity, project, run].into_iter().flatten() {
+                    write!(f, "/{part}")?;
+                }
+                Ok(())
             }
         }
     }

@@ -8,13 +8,14 @@ use std::{
 
 use clap::Args;
 use importer_core::{Ledger, MemoryLedger, Source, SqliteLedger, TrackerSource};
+use tracker_client::remote::{Environment, RemoteOptions, RemoteTracker};
 use tracker_model::{ErrorKind, MemoryTracker, Tracker};
 use tracker_store::{EmbeddedStore, StoreOptions};
 
 use super::{
     Shell,
     failure::{Failure, Result},
-    location::{Location, MlflowPlace},
+    location::{Location, MlflowPlace, WandbPlace},
     program,
     progress::Progress,
 };
@@ -25,7 +26,7 @@ const LEDGER: &str = "ledger.db";
 /// Where to read from.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FromArgs {
-    /// The store to read from, a folder [default: the embedded store]
+    /// The store to read from, a folder, or wandb+http://HOST:PORT [default: the embedded store]
     #[arg(long, value_name = "URI")]
     pub(crate) from: Option<String>,
 }
@@ -57,6 +58,7 @@ async fn stored(shell: &Shell, from: &FromArgs, options: StoreOptions) -> Result
         None => shell.settings.store()?.to_owned(),
         Some(text) => match Location::parse(text)? {
             Location::Store(dir) => dir,
+            Location::Wandb(place) => return Ok(Arc::new(wandb(&place).await?)),
             other => {
                 return Err(Failure::usage(format!(
                     "{other} is {}, and is read by importing it",
@@ -67,6 +69,14 @@ async fn stored(shell: &Shell, from: &FromArgs, options: StoreOptions) -> Result
         },
     };
     Ok(Arc::new(existing(&dir, options).await?))
+}
+
+/// Connects to a server of the W&B protocol, with the key that is kept for it.
+pub(crate) async fn wandb(place: &WandbPlace) -> Result<RemoteTracker> {
+    let environment = Environment::of_process();
+    let options = RemoteOptions::discover(place.base.as_deref(), None, &environment)?;
+    let tracker = Box::pin(RemoteTracker::connect(&options)).await?;
+    Ok(tracker.within(place.scope.clone()))
 }
 
 /// Opens a store that is there.
@@ -99,6 +109,12 @@ pub(crate) async fn source(
             Arc::new(TrackerSource::new(Arc::new(store)))
         }
         Location::Mlflow(place) => Box::pin(mlflow(place, args, progress)).await?,
+        Location::Wandb(_) => {
+            return Err(Failure::usage(format!(
+                "{location} is a W&B server, which is not imported from yet"
+            ))
+            .with_hint("commands that read and change runs take it as --from"));
+        }
     };
     Ok((source, location))
 }

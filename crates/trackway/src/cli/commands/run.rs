@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 use tracker_client::{Api, RunEdit};
 use tracker_model::{
-    ArtifactUse, DatasetInput, Git, HistoryStream, JsonObject, Run, SeriesInfo, Timestamp, Tracker,
-    UseRole,
+    ArtifactUse, DatasetInput, ErrorKind, Git, HistoryStream, JsonObject, Run, SeriesInfo,
+    Timestamp, Tracker, UseRole,
 };
 
 use crate::cli::{
@@ -101,7 +101,8 @@ struct Shape<'a> {
     series: &'a [SeriesShape<'a>],
     system_series: usize,
     files: FilesShape,
-    artifacts: &'a [UseShape],
+    /// Not known where the tracker is not asked for artifacts.
+    artifacts: Option<&'a [UseShape]>,
 }
 
 #[derive(Serialize)]
@@ -217,15 +218,12 @@ async fn show(shell: &mut Shell, args: ShowArgs) -> Result<Exit> {
     let series = tracker.series(&run.path, HistoryStream::Metrics).await?;
     let system = tracker.series(&run.path, HistoryStream::System).await?;
     let files = files(&*tracker, &run).await?;
-    let uses: Vec<ArtifactUse> = tracker.uses_of_run(&run.path).try_collect().await?;
-    let uses: Vec<UseShape> = uses
-        .into_iter()
-        .map(|u| UseShape {
-            artifact: format!("{}:v{}", u.collection, u.index),
-            role: u.role,
-            step: u.step,
-        })
-        .collect();
+    let uses = uses(&*tracker, &run).await?;
+    if uses.is_none() {
+        shell
+            .talk
+            .note("which artifacts the run made and used is not asked of this server");
+    }
     if shell.out.is_json() {
         let shapes: Vec<_> = series.iter().map(series_shape).collect();
         let shape = Shape {
@@ -240,7 +238,7 @@ async fn show(shell: &mut Shell, args: ShowArgs) -> Result<Exit> {
             series: &shapes,
             system_series: system.len(),
             files,
-            artifacts: &uses,
+            artifacts: uses.as_deref(),
         };
         shell.out.document(&shape)?;
         return Ok(Exit::Ok);
@@ -263,7 +261,7 @@ async fn show(shell: &mut Shell, args: ShowArgs) -> Result<Exit> {
         .iter()
         .for_each(|s| drop(rest.remove(s.key.as_str())));
     keys(&mut shell.out, "summary", &rest)?;
-    if !uses.is_empty() {
+    if let Some(uses) = uses.filter(|uses| !uses.is_empty()) {
         shell.out.line("\nartifacts")?;
         let mut listing = Listing::new(&mut shell.out, &[left("ROLE"), left("ARTIFACT")]);
         for entry in &uses {
@@ -277,6 +275,20 @@ async fn show(shell: &mut Shell, args: ShowArgs) -> Result<Exit> {
         listing.end()?;
     }
     Ok(Exit::Ok)
+}
+
+/// What the run made and used, if the tracker tells.
+async fn uses(tracker: &dyn Tracker, run: &Run) -> Result<Option<Vec<UseShape>>> {
+    let uses: Vec<ArtifactUse> = match tracker.uses_of_run(&run.path).try_collect().await {
+        Err(e) if e.kind() == ErrorKind::Unsupported => return Ok(None),
+        uses => uses?,
+    };
+    let shape = |u: ArtifactUse| UseShape {
+        artifact: format!("{}:v{}", u.collection, u.index),
+        role: u.role,
+        step: u.step,
+    };
+    Ok(Some(uses.into_iter().map(shape).collect()))
 }
 
 async fn files(tracker: &dyn Tracker, run: &Run) -> Result<FilesShape> {

@@ -1,7 +1,4 @@
-use std::{
-    io::{self, BufRead},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
@@ -178,7 +175,7 @@ pub(super) async fn run(shell: &mut Shell, args: UserArgs) -> Result<Exit> {
 async fn add(shell: &mut Shell, accounts: &Accounts, args: AddArgs) -> Result<Exit> {
     let name: EntityName = args.name.parse()?;
     let given = match args.api_key.as_deref() {
-        Some("-") => Some(from_stdin()?),
+        Some("-") => Some(ask::secret_from_stdin()?),
         Some(key) => Some(SecretString::from(key)),
         None => None,
     };
@@ -208,13 +205,6 @@ async fn add(shell: &mut Shell, accounts: &Accounts, args: AddArgs) -> Result<Ex
         shell.out.line(key.expose_secret())?;
     }
     Ok(Exit::Ok)
-}
-
-fn from_stdin() -> Result<SecretString> {
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
-    read.map_err(|e| Failure::io("read the key", &e))?;
-    Ok(SecretString::from(line.trim_end_matches(['\n', '\r'])))
 }
 
 async fn list(shell: &mut Shell, accounts: &Accounts) -> Result<Exit> {

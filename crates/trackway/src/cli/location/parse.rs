@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{FORMS, Location, MlflowPlace, without_secrets};
+use tracker_client::remote::Scope;
+
+use super::{FORMS, Location, MlflowPlace, WandbPlace, without_secrets};
 use crate::cli::{
     failure::{Failure, Result},
     text::{did_you_mean, nearest},
 };
 
 /// All schemes that are understood.
-const SCHEMES: [&str; 10] = [
+const SCHEMES: [&str; 13] = [
     "local",
     "mlflow+file",
     "mlflow+sqlite",
@@ -22,6 +24,9 @@ const SCHEMES: [&str; 10] = [
     "http",
     "https",
     "databricks",
+    "wandb",
+    "wandb+http",
+    "wandb+https",
 ];
 
 /// The location, if the text has a scheme; `None` for a path.
@@ -45,6 +50,12 @@ pub(super) fn scheme_of(text: &str) -> Result<Option<Location>> {
         "mlflow+http" | "http" => mlflow(MlflowPlace::Server(server(&format!("http:{rest}"))?)),
         "mlflow+https" | "https" => mlflow(MlflowPlace::Server(server(&format!("https:{rest}"))?)),
         "databricks" => mlflow(MlflowPlace::Databricks(profile(rest)?)),
+        "wandb" => {
+            let scope = scope(rest.trim_start_matches('/'), text)?;
+            Ok(Some(Location::Wandb(WandbPlace { base: None, scope })))
+        }
+        "wandb+http" => wandb(&format!("http:{rest}"), text),
+        "wandb+https" => wandb(&format!("https:{rest}"), text),
         _ => Err(unknown(&scheme, rest, text)),
     }
 }
@@ -121,9 +132,52 @@ fn server(text: &str) -> Result<String> {
             .with_hint("write http://HOST:PORT or https://HOST"));
     }
     if host == "wandb.ai" || host.ends_with(".wandb.ai") {
-        return Err(not_read(&shown));
+        return Err(not_read(&shown).with_hint("write wandb://ENTITY/PROJECT"));
     }
     Ok(text.to_owned())
+}
+
+/// `http(s)://HOST[:PORT][/ENTITY[/PROJECT[/RUN]]]`.
+fn wandb(address: &str, text: &str) -> Result<Option<Location>> {
+    let shown = without_secrets(text);
+    let wrong = |why: &str| {
+        Failure::usage(format!("{shown} {why}"))
+            .with_hint("write wandb+http://HOST:PORT/ENTITY/PROJECT; `trackway login` keeps keys")
+    };
+    let url = Url::parse(address).map_err(|e| wrong(&format!("is not an address: {e}")))?;
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(wrong("names no host"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("holds a key, which does not belong there"));
+    }
+    let mut base = url.clone();
+    base.set_path("");
+    base.set_query(None);
+    base.set_fragment(None);
+    let scope = scope(url.path().trim_start_matches('/'), text)?;
+    let base = Some(base.to_string());
+    Ok(Some(Location::Wandb(WandbPlace { base, scope })))
+}
+
+/// `[ENTITY[/PROJECT[/RUN]]]`, with the escapes of a URL undone.
+fn scope(path: &str, text: &str) -> Result<Scope> {
+    let path = path.trim_end_matches('/');
+    let parts: Vec<String> = match path {
+        "" => Vec::new(),
+        path => path.split('/').map(decode).collect(),
+    };
+    let mut scope = Scope::default();
+    let mut parts = parts.into_iter();
+    scope.entity = parts.next().map(|name| name.parse()).transpose()?;
+    scope.project = parts.next().map(|name| name.parse()).transpose()?;
+    scope.run = parts.next().map(|name| name.parse()).transpose()?;
+    if parts.next().is_some() {
+        let shown = without_secrets(text);
+        return Err(Failure::usage(format!("{shown} names more than a run"))
+            .with_hint("write ENTITY, ENTITY/PROJECT or ENTITY/PROJECT/RUN behind the server"));
+    }
+    Ok(scope)
 }
 
 fn profile(rest: &str) -> Result<Option<String>> {
@@ -148,7 +202,7 @@ fn unknown(scheme: &str, rest: &str, text: &str) -> Failure {
             .with_hint(format!("for a server write http://{shown}"));
     }
     match scheme {
-        "wandb" | "wandb+http" | "wandb+https" | "wandb-offline" => return not_read(&shown),
+        "wandb-offline" => return not_read(&shown),
         "postgresql" | "postgres" | "mysql" | "mssql" | "postgresql+psycopg2" | "mysql+pymysql" => {
             return Failure::usage(format!(
                 "{shown} is a database that is read through its MLflow server only"
@@ -169,7 +223,7 @@ fn unknown(scheme: &str, rest: &str, text: &str) -> Failure {
 /// A place of a tracker that is not read by this version.
 pub(super) fn not_read(shown: &str) -> Failure {
     Failure::usage(format!(
-        "{shown} is a place of W&B; this version reads MLflow and embedded stores"
+        "{shown} is a place of W&B that is not read; its servers, MLflow and embedded stores are"
     ))
     .with_hint(FORMS)
 }

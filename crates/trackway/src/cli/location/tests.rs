@@ -28,6 +28,13 @@ fn addresses() {
         "mlflow+https://user:secret@host/prefix?token=secret",
         "mlflow+https://host/prefix",
     );
+    check("wandb+http://localhost:8080", "wandb+http://localhost:8080");
+    check(
+        "wandb+https://host/team/my%20project/r1/?x=y",
+        "wandb+https://host/team/my project/r1",
+    );
+    check("wandb://me/project", "wandb://me/project");
+    check("wandb:", "wandb:/");
     check("databricks", "databricks");
     check("databricks://prod", "databricks://prod");
 }
@@ -48,16 +55,19 @@ fn wrong_addresses() {
          sqlite:////FILE for one from the root",
     );
     check(
-        "wandb://me/project",
-        &format!(
-            "wandb://me/project is a place of W&B; this version reads MLflow and embedded stores | {FORMS}"
-        ),
+        "wandb+http://api:secret@host/e",
+        "wandb+http://host/e holds a key, which does not belong there | write wandb+http://HOST:PORT/ENTITY/PROJECT; \
+         `trackway login` keeps keys",
+    );
+    check(
+        "wandb+http://host/a/b/c/d",
+        "wandb+http://host/a/b/c/d names more than a run | write ENTITY, ENTITY/PROJECT or ENTITY/PROJECT/RUN behind \
+         the server",
     );
     check(
         "https://wandb.ai/me/project",
-        &format!(
-            "https://wandb.ai/me/project is a place of W&B; this version reads MLflow and embedded stores | {FORMS}"
-        ),
+        "https://wandb.ai/me/project is a place of W&B that is not read; its servers, MLflow and embedded stores are | \
+         write wandb://ENTITY/PROJECT",
     );
     check("local:", "local: names no path | write local:PATH");
     check(
