@@ -9,6 +9,7 @@ mod plain;
 
 use std::{
     future::pending,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -31,7 +32,8 @@ async fn serve(
     tokio::spawn(server.serve(listener, pending()));
     let options = RemoteOptions::new(&address, key.expose_secret().to_owned()).unwrap();
     let http = HttpOptions::default().with_retry(RetryOptions::never());
-    let spool = std::env::temp_dir().join(format!("trackway-test-{}", std::process::id()));
+    let spool = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unsent");
+    let spool = spool.join(std::process::id().to_string());
     let options = options.with_http(http).with_spool(spool).with_plain(plain);
     RemoteTracker::connect(&options).await.unwrap()
 }
