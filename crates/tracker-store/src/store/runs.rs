@@ -21,6 +21,8 @@ use crate::catalog::{
 /// The first page is small, so that it comes soon.
 const FIRST_PAGE: usize = 50;
 const PAGE: usize = 500;
+/// Pages that are read at once: enough for a processor or two beside the one that uses them.
+const PAGES_AHEAD: usize = 4;
 /// Among so many first runs of a project, those of a filter are looked for before all are read.
 const AMONG_FIRST: usize = 1000;
 
@@ -137,8 +139,8 @@ impl EmbeddedStore {
             .try_flatten()
             .map_ok(move |rows| {
                 let pages = stream::iter(pages(rows)).map(read.clone());
-                // One page is read while the one before it is used.
-                pages.buffered(2)
+                // Some are read while those before them are used.
+                pages.buffered(PAGES_AHEAD)
             })
             .try_flatten()
             .map_ok(|runs| stream::iter(runs).map(Ok))
