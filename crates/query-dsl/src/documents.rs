@@ -90,16 +90,16 @@ impl Documents {
 
     /// The document of a place, from 0.
     pub fn get(&self, index: usize) -> Option<DocumentNode<'_>> {
-        self.roots.get(index).map(|slot| self.node(*slot))
+        self.roots.get(index).map(|slot| self.node(slot))
     }
 
     /// The documents in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = DocumentNode<'_>> {
-        self.roots.iter().map(|slot| self.node(*slot))
+        self.roots.iter().map(|slot| self.node(slot))
     }
 
     #[inline]
-    fn node(&self, slot: Slot) -> DocumentNode<'_> {
+    fn node<'a>(&'a self, slot: &'a Slot) -> DocumentNode<'a> {
         DocumentNode {
             documents: self,
             slot,
@@ -201,23 +201,23 @@ impl Equivalent<Box<[Arc<str>]>> for Keys<'_> {
 #[derive(Debug, Clone, Copy)]
 pub struct DocumentNode<'a> {
     documents: &'a Documents,
-    slot: Slot,
+    slot: &'a Slot,
 }
 
 impl<'a> DocumentNode<'a> {
     #[inline]
-    fn find(self, key: &str, hash: u32) -> Option<Self> {
-        let Slot::Object { table, row } = self.slot else {
+    fn find(self, column: impl FnOnce(&'a Table, &'a [Arc<str>]) -> Option<usize>) -> Option<Self> {
+        let Slot::Object { table, row } = *self.slot else {
             return None;
         };
         let (keys, table) = self.documents.tables.get_index(table as usize)?;
-        let column = table.column(keys, key, hash)?;
+        let column = column(table, keys)?;
         Some(self.documents.node(table.slot(column, row)?))
     }
 
     #[inline]
     fn elements(self) -> &'a [Slot] {
-        let Slot::Array { length, at } = self.slot else {
+        let Slot::Array { length, at } = *self.slot else {
             return &[];
         };
         let items = self.documents.items.get(at..at + length as usize);
@@ -228,7 +228,7 @@ impl<'a> DocumentNode<'a> {
 impl<'a> Node<'a> for DocumentNode<'a> {
     #[inline]
     fn kind(self) -> Kind<'a> {
-        match self.slot {
+        match *self.slot {
             Slot::Null => Kind::Null,
             Slot::Bool(value) => Kind::Bool(value),
             Slot::Int(value) => Kind::Int(value),
@@ -245,27 +245,27 @@ impl<'a> Node<'a> for DocumentNode<'a> {
     }
 
     fn get(self, key: &str) -> Option<Self> {
-        self.find(key, key::hash(key))
+        self.find(|table, keys| table.column(keys, key, key::hash(key)))
     }
 
     #[inline]
     fn get_key(self, key: &Key) -> Option<Self> {
-        self.find(key.as_str(), key.hash())
+        self.find(|table, keys| table.column_of(keys, key))
     }
 
     fn item(self, index: usize) -> Option<Self> {
         let slot = self.elements().get(index)?;
-        Some(self.documents.node(*slot))
+        Some(self.documents.node(slot))
     }
 
     #[inline]
     fn items(self) -> impl Iterator<Item = Self> {
         let slots = self.elements().iter();
-        slots.map(move |slot| self.documents.node(*slot))
+        slots.map(move |slot| self.documents.node(slot))
     }
 
     fn entries(self) -> impl Iterator<Item = (&'a str, Self)> {
-        let found = match self.slot {
+        let found = match *self.slot {
             Slot::Object { table, row } => {
                 let found = self.documents.tables.get_index(table as usize);
                 found.map(|(keys, table)| (keys, table, row))

@@ -1,16 +1,23 @@
 //! Objects of the same keys.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
 
 use super::Slot;
-use crate::key;
+use crate::{Key, key};
 
 /// The most rows that are together.
 const BLOCK: usize = 512;
+/// The number of the next set of keys, from 1. When they have run out, tables go without.
+static NEXT: AtomicU32 = AtomicU32::new(1);
 
 /// A row for each object, a column for each key.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
+    /// Names this set of keys as long as the process lives; zero if it has no name.
+    number: u32,
     /// Hashes of keys with the columns' numbers from 1, each at the place that the hash names or at
     /// the next that was free; zeros where there is none. A power of two, and never full.
     index: Box<[(u32, u32)]>,
@@ -29,7 +36,11 @@ struct Block {
 
 impl Table {
     pub(super) fn new(keys: &[Arc<str>]) -> Self {
+        let number = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |number| {
+            number.checked_add(1)
+        });
         let mut table = Self {
+            number: number.unwrap_or_default(),
             index: vec![(0, 0); (keys.len() * 2 + 1).next_power_of_two()].into(),
             columns: keys.len(),
             rows: 0,
@@ -53,8 +64,20 @@ impl Table {
         table
     }
 
-    /// The column of a key.
+    /// The column of a key, which remembers it.
     #[inline]
+    pub(super) fn column_of(&self, keys: &[Arc<str>], key: &Key) -> Option<usize> {
+        if let Some(column) = key.column(self.number) {
+            return Some(column as usize);
+        }
+        let column = self.column(keys, key.as_str(), key.hash())?;
+        if let Ok(column) = u32::try_from(column) {
+            key.remember(self.number, column);
+        }
+        Some(column)
+    }
+
+    /// The column of a key.
     pub(super) fn column(&self, keys: &[Arc<str>], key: &str, hash: u32) -> Option<usize> {
         let mask = self.index.len() - 1;
         let mut at = hash as usize & mask;
@@ -69,9 +92,9 @@ impl Table {
     }
 
     #[inline]
-    pub(super) fn slot(&self, column: usize, row: usize) -> Option<Slot> {
+    pub(super) fn slot(&self, column: usize, row: usize) -> Option<&Slot> {
         let block = self.blocks.get(row / BLOCK)?;
-        block.slots.get(column * block.room + row % BLOCK).copied()
+        block.slots.get(column * block.room + row % BLOCK)
     }
 
     /// Adds a row and gives its number.

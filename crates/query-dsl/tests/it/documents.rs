@@ -44,6 +44,34 @@ fn every_case_is_answered_alike() {
 }
 
 #[test]
+fn one_matcher_asks_objects_of_any_keys() {
+    let matcher = Filter::field("b").eq(1).compile().unwrap();
+    for turn in 0..3 {
+        // The key is in another column of each of these, and in none of some.
+        let documents: Vec<Value> = (0..12)
+            .map(|n: usize| {
+                let others = (0..n)
+                    .map(|at| format!(r#""k{at}":0,"#))
+                    .collect::<String>();
+                let key = if n % 5 == 4 { "c" } else { "b" };
+                let text = format!(r#"{{{others}"{key}":{},"last":1}}"#, (n + turn) % 2);
+                Value::parse_json(&text).unwrap()
+            })
+            .collect();
+        let kept = kept(&documents);
+        for _ in 0..2 {
+            for (document, value) in kept.iter().zip(&documents) {
+                assert_eq!(
+                    matcher.matches(document),
+                    matcher.matches(value),
+                    "{value:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn many_rows_stay_apart() {
     let document = |n: i32| {
         let text = match n % 3 {
