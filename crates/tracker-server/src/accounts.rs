@@ -28,6 +28,9 @@ pub const MIN_KEY_LENGTH: usize = 8;
 /// The most.
 const MAX_KEY_LENGTH: usize = 512;
 
+/// The most characters of an address for mail.
+const MAX_EMAIL_LENGTH: usize = 254;
+
 /// How long the answer to "whose key is this" is believed: so soon is a change seen by a running
 /// server.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
@@ -188,26 +191,48 @@ impl Accounts {
         admin: bool,
         key: Option<SecretString>,
     ) -> Result<(User, SecretString)> {
-        if self.team(&name).await?.is_some() {
-            let message = format!("there is a team {name} already");
-            return Err(Error::new(ErrorKind::AlreadyExists, message));
-        }
         let key = key.map_or_else(new_key, Ok)?;
         check_key(&key)?;
-        let user = User {
-            name: name.clone(),
-            email: None,
-            admin,
-            created_at: Timestamp::now(),
-        };
-        self.put(USERS, name.as_str(), &user, RecordCondition::Absent)
-            .await
-            .map_err(|e| exists(e, || format!("there is a user {name} already")))?;
+        let user = self.put_user(name.clone(), None, admin).await?;
         if let Err(e) = self.add_key(&name, &key, None).await {
             self.records.delete_record(USERS, name.as_str()).await?;
             return Err(e);
         }
         Ok((user, key))
+    }
+
+    /// Adds a user who has no key yet, by an address for mail: what it says before the `@` is the
+    /// name.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if there is a user or a team of that name; `InvalidInput` for what is no
+    /// address or begins with no name; those of the records.
+    pub(crate) async fn add_user_by_email(&self, email: String, admin: bool) -> Result<User> {
+        let name = match email.split_once('@') {
+            Some((name, host)) if !host.is_empty() && email.len() <= MAX_EMAIL_LENGTH => {
+                name.parse()?
+            }
+            _ => return Err(Error::invalid(format!("{email:.80?} is no e-mail address"))),
+        };
+        self.put_user(name, Some(email), admin).await
+    }
+
+    async fn put_user(&self, name: EntityName, email: Option<String>, admin: bool) -> Result<User> {
+        if self.team(&name).await?.is_some() {
+            let message = format!("there is a team {name} already");
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        }
+        let user = User {
+            name,
+            email,
+            admin,
+            created_at: Timestamp::now(),
+        };
+        let name = user.name.as_str();
+        self.put(USERS, name, &user, RecordCondition::Absent)
+            .await
+            .map_err(|e| exists(e, || format!("there is a user {name} already")))?;
+        Ok(user)
     }
 
     /// Gives a user one more key, of 40 random digits.

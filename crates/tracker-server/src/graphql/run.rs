@@ -253,7 +253,13 @@ impl RunNode {
         pattern: Option<String>,
     ) -> GraphResult<FileConnection> {
         let asked = Asked::of(ctx)?;
-        let names: Vec<String> = names.unwrap_or_default().into_iter().flatten().collect();
+        // The SDK names a file as it was saved, which may be by way of the folder that it is in.
+        let plain = |name: String| match name.strip_prefix("./") {
+            Some(rest) => rest.to_owned(),
+            None => name,
+        };
+        let names = names.unwrap_or_default().into_iter().flatten();
+        let names: Vec<String> = names.map(plain).collect();
         let pattern = pattern.filter(|pattern| !pattern.is_empty());
         let path = &self.0.path;
         let node = |name: String, info: Option<FileInfo>| FileNode {

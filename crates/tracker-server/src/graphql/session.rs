@@ -133,7 +133,7 @@ impl UserNode {
     }
 }
 
-/// A key, as far as it is known: the key itself only where it was just made.
+/// A key. Its name is the key itself where it was just made, and else what it begins with.
 #[derive(Debug)]
 pub(crate) struct ApiKeyNode {
     key: ApiKey,
@@ -147,8 +147,7 @@ impl ApiKeyNode {
     }
 
     async fn name(&self) -> String {
-        let known = format!("{}…", self.key.hint);
-        self.name.clone().unwrap_or(known)
+        self.name.clone().unwrap_or_else(|| self.key.hint.clone())
     }
 
     async fn description(&self) -> Option<&str> {
@@ -223,8 +222,12 @@ impl EntityNode {
     }
 
     async fn members(&self, ctx: &Context<'_>) -> GraphResult<Vec<Member>> {
-        let team = self.team(ctx).await?;
-        let members = team.map(|team| team.members).unwrap_or_default();
+        let members = match self.team(ctx).await? {
+            Some(team) => team.members.into_iter().collect(),
+            // A user's own entity has one member, who says everything there.
+            None if self.owner(ctx).await?.is_some() => vec![(self.0.clone(), Role::Admin)],
+            None => Vec::new(),
+        };
         let node = |(name, role)| Member { name, role };
         Ok(members.into_iter().map(node).collect())
     }
@@ -234,13 +237,7 @@ impl EntityNode {
     }
 
     async fn user(&self, ctx: &Context<'_>) -> GraphResult<Option<UserNode>> {
-        let user = Asked::of(ctx)?
-            .app
-            .accounts
-            .user(&self.0)
-            .await
-            .map_err(told)?;
-        Ok(user.map(UserNode::Account))
+        Ok(self.owner(ctx).await?.map(UserNode::Account))
     }
 
     async fn projects(
@@ -254,6 +251,12 @@ impl EntityNode {
 }
 
 impl EntityNode {
+    /// The user whose own entity it is.
+    async fn owner(&self, ctx: &Context<'_>) -> GraphResult<Option<User>> {
+        let accounts = &Asked::of(ctx)?.app.accounts;
+        accounts.user(&self.0).await.map_err(told)
+    }
+
     async fn team(&self, ctx: &Context<'_>) -> GraphResult<Option<Team>> {
         Asked::of(ctx)?
             .app
@@ -305,8 +308,9 @@ impl Member {
         None
     }
 
+    /// A person, not a service.
     async fn account_type(&self) -> &'static str {
-        "MEMBER"
+        "USER"
     }
 
     async fn api_key(&self) -> Option<String> {
@@ -351,7 +355,8 @@ pub(crate) struct LocalVersionInfo {
 }
 
 /// What clients may rely on. What is not named here they do the simplest way.
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
+    "UPDATE_RUN_STATE",
     "STRUCTURED_CONSOLE_LOGS",
     "FILESTREAM_GZIP",
     "TOTAL_COUNT_IN_FILE_CONNECTION",
@@ -469,6 +474,17 @@ impl Success {
             client_mutation_id: None,
         }
     }
+}
+
+#[derive(Debug, InputObject)]
+pub(crate) struct CreateUserInput {
+    email: String,
+    admin: Option<bool>,
+}
+
+#[derive(SimpleObject)]
+pub(crate) struct CreateUserPayload {
+    user: Option<UserNode>,
 }
 
 #[derive(Debug, InputObject)]
@@ -607,6 +623,24 @@ impl SessionMutation {
         let removed = asked.app.accounts.set_member(&team, &name, None);
         removed.await.map_err(told)?;
         Ok(Success::yes())
+    }
+
+    /// Makes a user without a key, named as the address is before the `@`.
+    async fn create_user(
+        &self,
+        ctx: &Context<'_>,
+        input: CreateUserInput,
+    ) -> GraphResult<CreateUserPayload> {
+        let asked = Asked::of(ctx)?;
+        if !asked.viewer.user.admin {
+            let message = "only an admin makes users";
+            return Err(told(Error::new(ErrorKind::PermissionDenied, message)));
+        }
+        let admin = input.admin.unwrap_or(false);
+        let made = asked.app.accounts.add_user_by_email(input.email, admin);
+        Ok(CreateUserPayload {
+            user: Some(UserNode::Account(made.await.map_err(told)?)),
+        })
     }
 
     async fn create_team(

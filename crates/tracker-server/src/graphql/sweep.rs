@@ -23,6 +23,7 @@ use super::{
 use crate::{
     ids,
     sweeps::{
+        self,
         hand_out::{self, Agent},
         hyperband::Hyperband,
         space::Space,
@@ -38,8 +39,7 @@ pub(crate) struct SweepNode(pub(crate) Arc<Sweep>);
 
 impl SweepNode {
     fn runs_query(&self) -> Result<RunQuery> {
-        let filter = serde_json::json!({"sweep": self.0.path.sweep.as_str()});
-        let filter = RunFilter::parse(&filter.to_string()).map_err(Error::of_query)?;
+        let filter = sweeps::own_runs(&self.0)?;
         Ok(RunQuery::of_project(&self.0.path.project_path()).with_filter(filter))
     }
 
@@ -189,18 +189,22 @@ impl SweepNode {
                     .map_err(told)?,
             );
         }
-        let whose = asked.viewer.user.name.as_str();
-        let tracker = &*asked.app.tracker;
-        let pages = asked.app.pages.read(
-            tracker,
-            whose,
-            query,
-            after.as_deref(),
-            wanted(first, 10_000),
-        );
-        let page = pages.await.map_err(told)?;
-        let nodes = page.runs.into_iter().map(RunNode::new).collect();
-        Ok(RunConnection::page(page.first, nodes, page.more))
+        runs_page(asked, query, after.as_deref(), first).await
+    }
+
+    /// The runs that the sweep was told to learn from before its own.
+    async fn prior_runs(
+        &self,
+        ctx: &Context<'_>,
+        after: Option<String>,
+        first: Option<i64>,
+    ) -> GraphResult<RunConnection> {
+        let asked = Asked::of(ctx)?;
+        let Some(filter) = sweeps::prior_runs(&self.0).map_err(told)? else {
+            return Ok(RunConnection::all(Vec::new()));
+        };
+        let query = RunQuery::of_project(&self.0.path.project_path()).with_filter(filter);
+        runs_page(asked, query, after.as_deref(), first).await
     }
 
     async fn agents(&self, ctx: &Context<'_>) -> GraphResult<AgentConnection> {
@@ -225,6 +229,21 @@ impl SweepNode {
         let sweep = self.0.path.clone();
         Ok(found.map(|agent| AgentNode { sweep, agent }))
     }
+}
+
+async fn runs_page(
+    asked: &Asked,
+    query: RunQuery,
+    after: Option<&str>,
+    first: Option<i64>,
+) -> GraphResult<RunConnection> {
+    let whose = asked.viewer.user.name.as_str();
+    let tracker = &*asked.app.tracker;
+    let most = wanted(first, 10_000);
+    let page = asked.app.pages.read(tracker, whose, query, after, most);
+    let page = page.await.map_err(told)?;
+    let nodes = page.runs.into_iter().map(RunNode::new).collect();
+    Ok(RunConnection::page(page.first, nodes, page.more))
 }
 
 async fn best_run(asked: &Asked, sweep: &SweepNode) -> Result<Option<(RunNode, f64)>> {
@@ -481,7 +500,16 @@ impl SweepMutation {
             .filter(|(_, runs)| runs != &Json::Bool(false))
             .map(|(run, _)| run);
         let commands = hand_out::heartbeat(&asked.app, &path, &id, running.collect());
-        let commands = Json::Array(commands.await.map_err(told)?).to_string();
+        let commands = commands.await.map_err(|e| {
+            let gone = e.kind() == ErrorKind::NotFound;
+            let mut told = told(e);
+            if gone && let Some(extensions) = &mut told.extensions {
+                // By the status agents know that there is nothing left to ask for.
+                extensions.set("status", 404);
+            }
+            told
+        })?;
+        let commands = Json::Array(commands).to_string();
         Ok(AgentHeartbeatPayload {
             agent: Some(HeartbeatAgent { id: input.id }),
             commands: JsonString(commands),
@@ -548,9 +576,13 @@ async fn upsert(asked: &Asked, mut input: UpsertSweepInput) -> Result<Sweep> {
     if !given {
         patch.user = Change::Set(asked.viewer.user.name.to_string());
     }
+    if let Some(JsonString(filter)) = &input.prior_runs_filters {
+        RunFilter::parse(filter).map_err(Error::of_query)?;
+    }
     let said = [
         ("controller", input.controller),
         ("scheduler", input.scheduler),
+        (sweeps::PRIOR_RUNS, input.prior_runs_filters),
     ];
     let said: Vec<_> = said
         .into_iter()

@@ -199,6 +199,23 @@ pub(crate) fn state_of(word: &str) -> Result<RunState> {
     })
 }
 
+/// Whether a client may say that a run is in this state: that it waits to be run again, or that
+/// it is lost.
+fn check_change(run: &Run, to: RunState) -> Result<()> {
+    use RunState::{Crashed, Failed, Pending, Preempted, Running};
+    if run.sweep.is_some() {
+        let message = format!("run {} belongs to a sweep, which says its state", run.path);
+        return Err(Error::invalid(message));
+    }
+    match (run.state, to) {
+        (Running | Failed | Crashed | Preempted, Pending) | (Pending | Running, Failed) => Ok(()),
+        (from, to) => Err(Error::invalid(format!(
+            "invalid state transition of run {}: from {from} to {to}",
+            run.path
+        ))),
+    }
+}
+
 /// Makes the run if there is none, and the change.
 async fn upsert(asked: &Asked, mut input: UpsertBucketInput) -> Result<(Run, bool)> {
     let path = input.path(asked)?;
@@ -207,6 +224,7 @@ async fn upsert(asked: &Asked, mut input: UpsertBucketInput) -> Result<(Run, boo
         return upsert_exact(asked, &path, input, &exact).await;
     }
     let by_id = input.name.as_ref().is_none_or(String::is_empty);
+    let begins = input.begins();
     let atomic = tracker.capabilities().atomic_changes;
     let mut input = Some(input);
     // What is written depends on what is there: again, if it changed meanwhile.
@@ -237,7 +255,7 @@ async fn upsert(asked: &Asked, mut input: UpsertBucketInput) -> Result<(Run, boo
         match tracker.upsert_run(&path, patch, pre).await {
             Ok(run) => {
                 asked.app.heartbeats.forget(&path);
-                if run.state == RunState::Running {
+                if begins || before.is_none() {
                     // Who starts it again does not mean it to stop.
                     asked
                         .app
@@ -519,7 +537,8 @@ impl RunMutation {
     async fn delete_run(&self, ctx: &Context<'_>, input: DeleteRunInput) -> GraphResult<Success> {
         let asked = Asked::of(ctx)?;
         let path = writable_run(asked, &input.id).map_err(told)?;
-        asked.app.tracker.delete_run(&path).await.map_err(told)?;
+        // Clients delete once more what they deleted.
+        found(asked.app.tracker.delete_run(&path).await)?;
         asked.app.heartbeats.forget(&path);
         Ok(Success::yes())
     }
@@ -547,15 +566,20 @@ impl RunMutation {
         let asked = Asked::of(ctx)?;
         let path = writable_run(asked, &input.id).map_err(told)?;
         let state = state_of(&input.state).map_err(told)?;
+        let run = asked.app.tracker.run(&path).await.map_err(told)?;
+        check_change(&run, state).map_err(told)?;
         let mut patch = RunPatch::new().with_state(state);
-        if state.is_terminal() {
-            patch.ended_at = Change::Set(Timestamp::now());
-        }
-        let changed = asked
-            .app
-            .tracker
-            .upsert_run(&path, patch, Precondition::Present);
+        patch.ended_at = match state.is_terminal() {
+            true => Change::Set(Timestamp::now()),
+            false => Change::Clear,
+        };
+        let pre = match asked.app.tracker.capabilities().atomic_changes {
+            true => Precondition::Version(run.version),
+            false => Precondition::Present,
+        };
+        let changed = asked.app.tracker.upsert_run(&path, patch, pre);
         changed.await.map_err(told)?;
+        asked.app.heartbeats.forget(&path);
         Ok(Success::yes())
     }
 

@@ -1,14 +1,20 @@
 //! Agents, and the runs that they are given.
 
+use futures::TryStreamExt as _;
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use tracker_client::value_at;
 use tracker_model::{
-    Error, ErrorKind, JsonObject, RecordCondition, Result, Sweep, SweepPatch, SweepPath,
-    SweepState, Timestamp,
+    Error, ErrorKind, Goal, JsonObject, RecordCondition, Result, RunParts, RunQuery, Sweep,
+    SweepPatch, SweepPath, SweepState, Timestamp,
 };
 
-use super::{hyperband, space::Space};
+use super::{
+    bayes::{self, Trial},
+    hyperband,
+    space::{Method, Space, wrapped},
+};
 use crate::app::App;
 
 /// The space of records that holds agents, by `entity/project/sweep/agent`.
@@ -59,7 +65,6 @@ async fn keep(app: &App, sweep: &SweepPath, agent: &Agent, pre: RecordCondition)
 
 /// The agents of a sweep, or the one with this id.
 pub(crate) async fn agents(app: &App, sweep: &SweepPath, id: Option<&str>) -> Result<Vec<Agent>> {
-    use futures::TryStreamExt as _;
     let prefix = format!("{sweep}/");
     let mut records = app.records.records(AGENTS, &prefix);
     let mut out = Vec::new();
@@ -144,6 +149,10 @@ async fn next(app: &App, sweep: &Sweep) -> Result<Option<(String, JsonObject)>> 
     let space = Space::parse(&sweep.config)?;
     let key = sweep.path.to_string();
     let mut rng = StdRng::from_seed(crate::accounts::random()?);
+    let trials = match space.method {
+        Method::Bayes => Some(trials(app, sweep).await?),
+        Method::Grid | Method::Random => None,
+    };
     loop {
         let record = app.records.record(HANDED_OUT, &key).await?;
         let (progress, pre) = match record {
@@ -163,12 +172,60 @@ async fn next(app: &App, sweep: &Sweep) -> Result<Option<(String, JsonObject)>> 
             next: progress.next + 1
         });
         match app.records.put_record(HANDED_OUT, &key, taken, pre).await {
-            Ok(_) => return Ok(Some((random_id()?, values))),
+            Ok(_) => {
+                let values = match trials {
+                    Some((trials, goal)) => chosen(space, trials, goal, rng).await?,
+                    None => values,
+                };
+                return Ok(Some((random_id()?, values)));
+            }
             // Another agent was faster.
             Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}
             Err(e) => return Err(e),
         }
     }
+}
+
+/// What the newest runs of a sweep tried and found, and which results are good.
+async fn trials(app: &App, sweep: &Sweep) -> Result<(Vec<Trial>, Goal)> {
+    let Some((metric, goal)) = sweep.metric() else {
+        return Err(Error::invalid("the sweep has no metric"));
+    };
+    let mut parts = RunParts::NONE;
+    parts.config = true;
+    parts.summary = true;
+    let query = RunQuery::of_project(&sweep.path.project_path())
+        .with_filter(super::known_runs(sweep)?)
+        .with_parts(parts)
+        .with_limit(bayes::MOST_TRIALS as u64);
+    let mut runs = app.tracker.find_runs(query);
+    let mut trials = Vec::new();
+    while let Some(run) = runs.try_next().await? {
+        let result = value_at(&run.summary, metric).and_then(Json::as_f64);
+        let result = match (run.state.is_terminal(), result) {
+            (false, _) => None,
+            (true, Some(result)) => Some(result),
+            // It ended and found nothing.
+            (true, None) => continue,
+        };
+        trials.push(Trial {
+            values: run.config,
+            result,
+        });
+    }
+    Ok((trials, goal))
+}
+
+/// What the runs so far make promising.
+async fn chosen(
+    space: Space,
+    trials: Vec<Trial>,
+    goal: Goal,
+    mut rng: StdRng,
+) -> Result<JsonObject> {
+    let choose = move || wrapped(bayes::propose(&space, &trials, goal, &mut rng));
+    let chosen = tokio::task::spawn_blocking(choose).await;
+    chosen.map_err(|e| Error::new(ErrorKind::Unexpected, "choose values").with_source(e))
 }
 
 /// Eight letters and digits, as W&B names runs and sweeps.

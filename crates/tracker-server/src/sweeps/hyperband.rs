@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use futures::TryStreamExt as _;
 use serde_json::Value as Json;
 use tracker_model::{
-    Error, Goal, HistoryQuery, JsonObject, Result, RunFilter, RunParts, RunPath, RunQuery, Sweep,
+    Error, Goal, HistoryQuery, JsonObject, Result, RunParts, RunPath, RunQuery, Sweep,
 };
 
 use crate::app::App;
@@ -139,10 +139,8 @@ pub(crate) async fn losers(app: &App, sweep: &Sweep, running: &[String]) -> Resu
     if running.is_empty() {
         return Ok(Vec::new());
     }
-    let filter = serde_json::json!({"sweep": sweep.path.sweep.as_str()});
-    let filter = RunFilter::parse(&filter.to_string()).map_err(Error::of_query)?;
     let query = RunQuery::of_project(&sweep.path.project_path())
-        .with_filter(filter)
+        .with_filter(super::own_runs(sweep)?)
         .with_parts(RunParts::NONE)
         .with_limit(MOST_RUNS as u64);
     let last = rule.bands.last().copied().unwrap_or(0);

@@ -17,6 +17,17 @@ pub(crate) enum Method {
     Grid,
     /// Any combination, over and over.
     Random,
+    /// The combination that promises most by what runs found so far.
+    Bayes,
+}
+
+/// Where a value lies among those that its parameter may have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Coordinate {
+    /// From 0 to 1.
+    Place(f64),
+    /// One of several that are no nearer to each other than to others, by its number.
+    Kind(usize),
 }
 
 /// A sweep's configuration, checked.
@@ -61,16 +72,17 @@ impl Space {
         let method = match config.get("method").and_then(Json::as_str) {
             Some("grid") => Method::Grid,
             Some("random") => Method::Random,
+            Some("bayes") => Method::Bayes,
             Some(other) => {
                 return Err(Error::new(
                     tracker_model::ErrorKind::Unsupported,
                     format!("this server does not search by the method {other:.40?}"),
                 )
-                .with_hint("it knows grid and random"));
+                .with_hint("it knows grid, random and bayes"));
             }
             None => {
                 return Err(Error::invalid(
-                    "the sweep's config has no method: grid or random",
+                    "the sweep's config has no method: grid, random or bayes",
                 ));
             }
         };
@@ -87,8 +99,19 @@ impl Space {
             parameters,
             run_cap: config.get("run_cap").and_then(Json::as_u64),
         };
-        if method == Method::Grid {
-            space.size()?;
+        match method {
+            Method::Grid => {
+                space.size()?;
+            }
+            Method::Bayes => {
+                let metric = config.get("metric").and_then(|metric| metric.get("name"));
+                if !metric.is_some_and(Json::is_string) {
+                    return Err(Error::invalid(
+                        "the method bayes needs a metric with a name",
+                    ));
+                }
+            }
+            Method::Random => {}
         }
         Ok(space)
     }
@@ -97,7 +120,7 @@ impl Space {
     pub(crate) fn expected(&self) -> Option<u64> {
         let all = match self.method {
             Method::Grid => self.size().ok(),
-            Method::Random => None,
+            Method::Random | Method::Bayes => None,
         };
         match (all, self.run_cap) {
             (Some(all), Some(cap)) => Some(all.min(cap)),
@@ -113,7 +136,26 @@ impl Space {
         })
     }
 
-    /// The values of the run with this number, from 0; `None` when there are no more.
+    /// Any values: as the distributions say.
+    pub(crate) fn sample(&self, rng: &mut impl Rng) -> JsonObject {
+        sample(&self.parameters, rng)
+    }
+
+    /// The values of a config with about one of them replaced by any other.
+    pub(crate) fn vary(&self, config: &JsonObject, rng: &mut impl Rng) -> JsonObject {
+        vary(&self.parameters, config, count(&self.parameters), rng)
+    }
+
+    /// Where the values of a config lie in the space; `None` if it has not all of the parameters,
+    /// or others than the space knows.
+    pub(crate) fn point(&self, config: &JsonObject) -> Option<Vec<Coordinate>> {
+        let mut point = Vec::new();
+        locate(&self.parameters, config, &mut point)?;
+        Some(point)
+    }
+
+    /// The values of the run with this number, from 0; `None` when there are no more. The method
+    /// bayes has a say of its own in them.
     pub(crate) fn pick(&self, number: u64, rng: &mut impl Rng) -> Option<JsonObject> {
         if self.run_cap.is_some_and(|cap| number >= cap) {
             return None;
@@ -127,13 +169,13 @@ impl Space {
                     wrapped(values)
                 })
             }
-            Method::Random => Some(wrapped(sample(&self.parameters, rng))),
+            Method::Random | Method::Bayes => Some(wrapped(self.sample(rng))),
         }
     }
 }
 
 /// As the agents want them: `{"name": {"value": …}}`.
-fn wrapped(values: JsonObject) -> JsonObject {
+pub(crate) fn wrapped(values: JsonObject) -> JsonObject {
     let wrap = |(name, value)| (name, json!({"value": value}));
     values.into_iter().map(wrap).collect()
 }
@@ -315,6 +357,74 @@ fn sample(parameters: &[(String, Parameter)], rng: &mut impl Rng) -> JsonObject 
     parameters.iter().map(named).collect()
 }
 
+/// How many parameters there are, nested ones too.
+fn count(parameters: &[(String, Parameter)]) -> usize {
+    let one = |(_, parameter): &(String, Parameter)| match parameter {
+        Parameter::Nested(inner) => count(inner),
+        Parameter::Values(..) | Parameter::Range(_) => 1,
+    };
+    parameters.iter().map(one).sum()
+}
+
+fn vary(
+    parameters: &[(String, Parameter)],
+    config: &JsonObject,
+    of: usize,
+    rng: &mut impl Rng,
+) -> JsonObject {
+    let none = JsonObject::new();
+    let mut value = |(name, parameter): &(String, Parameter)| {
+        let old = config.get(name);
+        let value = match (parameter, old) {
+            (Parameter::Nested(inner), old) => {
+                let old = old.and_then(Json::as_object).unwrap_or(&none);
+                Json::Object(vary(inner, old, of, rng))
+            }
+            (_, Some(old)) if rng.random_range(0..of.max(1)) != 0 => old.clone(),
+            (Parameter::Values(values, chances), _) => choose(values, chances.as_deref(), rng),
+            (Parameter::Range(range), _) => range.sample(rng),
+        };
+        (name.clone(), value)
+    };
+    parameters.iter().map(&mut value).collect()
+}
+
+fn locate(
+    parameters: &[(String, Parameter)],
+    config: &JsonObject,
+    point: &mut Vec<Coordinate>,
+) -> Option<()> {
+    for (name, parameter) in parameters {
+        let value = config.get(name)?;
+        match parameter {
+            Parameter::Nested(inner) => locate(inner, value.as_object()?, point)?,
+            Parameter::Range(range) => point.push(Coordinate::Place(range.place(value.as_f64()?))),
+            // The same for all runs, it tells nothing.
+            Parameter::Values(values, _) if values.len() < 2 => {}
+            Parameter::Values(values, _) => point.push(place_among(values, value)?),
+        }
+    }
+    Some(())
+}
+
+/// Numbers are as near to each other as their places in order are.
+#[expect(clippy::cast_precision_loss, reason = "a list is shorter")]
+fn place_among(values: &[Json], value: &Json) -> Option<Coordinate> {
+    let same = |other: &Json| match (other.as_f64(), value.as_f64()) {
+        (Some(a), Some(b)) => a.total_cmp(&b).is_eq(),
+        _ => other == value,
+    };
+    let index = values.iter().position(same)?;
+    let numbers: Option<Vec<f64>> = values.iter().map(Json::as_f64).collect();
+    Some(match (numbers, value.as_f64()) {
+        (Some(numbers), Some(value)) => {
+            let smaller = numbers.iter().filter(|number| **number < value).count();
+            Coordinate::Place(smaller as f64 / (values.len() - 1) as f64)
+        }
+        _ => Coordinate::Kind(index),
+    })
+}
+
 fn choose(values: &[Json], chances: Option<&[f64]>, rng: &mut impl Rng) -> Json {
     let index = match chances {
         None => rng.random_range(0..values.len().max(1)),
@@ -359,6 +469,36 @@ impl Range {
             Self::Integers(low, _) => low.saturating_add_unsigned(index).into(),
             Self::Uniform(low, _, Some(q)) => rounded(low + index as f64 * q, Some(q)),
             _ => Json::Null,
+        }
+    }
+
+    /// Where the value lies, from 0 to 1; about as many samples fall into each part.
+    #[expect(clippy::cast_precision_loss, reason = "a place, not a count")]
+    fn place(self, value: f64) -> f64 {
+        let between = |low: f64, high: f64, value: f64| match high > low {
+            true => (value - low) / (high - low),
+            false => 0.5,
+        };
+        // The logistic function is near enough to the normal distribution's.
+        let around = |mu: f64, sigma: f64, value: f64| match sigma > 0.0 {
+            true => 1.0 / (1.0 + (-1.7 * (value - mu) / sigma).exp()),
+            false => 0.5,
+        };
+        let place = match self {
+            Self::Integers(low, high) => between(low as f64, high as f64, value),
+            Self::Uniform(low, high, _) => between(low, high, value),
+            Self::LogUniform(low, high, _) | Self::InverseLogUniform(low, high) => {
+                between(low, high, value.ln())
+            }
+            Self::Normal(mu, sigma, _) => around(mu, sigma, value),
+            Self::LogNormal(mu, sigma, _) => around(mu, sigma, value.ln()),
+            Self::Beta(..) => value,
+        };
+        // Also for what lies outside: a run may have been given other values by hand.
+        if place.is_nan() {
+            0.0
+        } else {
+            place.clamp(0.0, 1.0)
         }
     }
 
@@ -469,8 +609,12 @@ mod tests {
         for (config, word) in [
             (json!({}), "method"),
             (
+                json!({"method": "tpe", "parameters": {"a": {"value": 1}}}),
+                "tpe",
+            ),
+            (
                 json!({"method": "bayes", "parameters": {"a": {"value": 1}}}),
-                "bayes",
+                "metric",
             ),
             (json!({"method": "grid"}), "no parameters"),
             (

@@ -170,12 +170,64 @@ async fn a_run_learns_that_it_shall_stop() {
             json!({"id": id}),
         )
         .await;
+    // What it says of itself while it runs does not matter.
+    let config = "mutation { upsertBucket(input: {name: \"r\", modelName: \"p\", config: \"{}\"}) { inserted } }";
+    server.data(config, json!({})).await;
     let told = server.stream(Who::Local, "r", &json!({})).await.json();
     assert_eq!(told["stopped"], true);
     // Whoever starts it again means it to run.
     server.begin("r").await;
     let calm = server.stream(Who::Local, "r", &json!({})).await.json();
     assert_eq!(calm.get("stopped"), None);
+}
+
+#[tokio::test]
+async fn states_that_clients_may_say() {
+    let server = TestServer::start().await;
+    let id = server.begin("r").await["bucket"]["id"].clone();
+    let say = async |id: &Json, state: &str| {
+        let query =
+            "mutation($input: UpdateRunStateInput!) { updateRunState(input: $input) { success } }";
+        let variables = json!({"input": {"id": id, "state": state}});
+        let answer = server.query(Who::Local, query, variables).await;
+        let told = answer["errors"][0]["message"].as_str();
+        told.unwrap_or("done").to_owned()
+    };
+    assert!(
+        say(&id, "finished")
+            .await
+            .contains("invalid state transition")
+    );
+    assert_eq!(say(&id, "failed").await, "done");
+    assert!(
+        say(&id, "failed")
+            .await
+            .contains("invalid state transition")
+    );
+    let path = "local/p/r".parse().unwrap();
+    assert!(server.tracker.run(&path).await.unwrap().ended_at.is_some());
+    assert_eq!(say(&id, "pending").await, "done");
+    let run = server.tracker.run(&path).await.unwrap();
+    assert_eq!((run.state, run.ended_at), (RunState::Pending, None));
+    // The state of a sweep's run is what its agent does.
+    let begin = "mutation { upsertBucket(input: {name: \"s\", modelName: \"p\", sweep: \"w\"}) { bucket { id } } }";
+    let begun = server.data(begin, json!({})).await;
+    let id = &begun["upsertBucket"]["bucket"]["id"];
+    assert!(say(id, "failed").await.contains("sweep"));
+}
+
+#[tokio::test]
+async fn a_run_may_be_deleted_twice() {
+    let server = TestServer::start().await;
+    let id = server.begin("r").await["bucket"]["id"].clone();
+    let delete = "mutation($id: ID!) { deleteRun(input: {id: $id}) { clientMutationId success } }";
+    for _ in 0..2 {
+        let deleted = server.data(delete, json!({"id": id})).await;
+        assert_eq!(deleted["deleteRun"]["success"], true);
+    }
+    let query = "{ project(name: \"p\", entityName: \"local\") { run(name: \"r\") { id } } }";
+    let run = &server.data(query, json!({})).await["project"]["run"];
+    assert_eq!(*run, Json::Null);
 }
 
 #[tokio::test]

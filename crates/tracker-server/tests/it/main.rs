@@ -6,4 +6,6 @@ mod hostile;
 mod logging;
 mod pages;
 mod requests;
+mod session;
 mod support;
+mod sweeps;

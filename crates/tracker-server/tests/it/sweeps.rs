@@ -1,0 +1,143 @@
+//! Sweeps, and the agents that run them.
+
+use futures::TryStreamExt as _;
+use serde_json::{Value as Json, json};
+use tracker_model::RecordStore as _;
+
+use crate::requests::{TestServer, Who};
+
+const MAKE: &str = "mutation($config: String, $prior: JSONString) { upsertSweep(input: {entityName: \"local\", \
+     projectName: \"p\", config: $config, priorRunsFilters: $prior}) { sweep { id name } } }";
+
+async fn make(server: &TestServer, config: &Json, prior: Option<&str>) -> String {
+    let variables = json!({"config": config.to_string(), "prior": prior});
+    let made = server.data(MAKE, variables).await;
+    let name = &made["upsertSweep"]["sweep"]["name"];
+    name.as_str().unwrap().to_owned()
+}
+
+async fn agent(server: &TestServer, sweep: &str) -> Json {
+    let query = "mutation($sweep: String!) { createAgent(input: {host: \"h\", entityName: \"local\", \
+         projectName: \"p\", sweep: $sweep}) { agent { id } } }";
+    let made = server.data(query, json!({"sweep": sweep})).await;
+    made["createAgent"]["agent"]["id"].clone()
+}
+
+const HEARTBEAT: &str = "mutation($id: ID!) { agentHeartbeat(input: {id: $id, metrics: \"{}\", runState: \"{}\"}) { commands } }";
+
+/// The first command of a heartbeat.
+async fn command(server: &TestServer, agent: &Json) -> Json {
+    let answer = server.data(HEARTBEAT, json!({"id": agent})).await;
+    let commands = answer["agentHeartbeat"]["commands"].as_str().unwrap();
+    serde_json::from_str::<Json>(commands).unwrap()[0].clone()
+}
+
+/// Runs what a command says, with this result.
+async fn run(server: &TestServer, name: &str, sweep: Option<&str>, config: &Json, loss: f64) {
+    let query = "mutation($run: String, $sweep: String, $config: JSONString) { upsertBucket(input: {name: $run, \
+         modelName: \"p\", sweep: $sweep, config: $config, host: \"h\"}) { inserted } }";
+    let variables = json!({"run": name, "sweep": sweep, "config": config.to_string()});
+    server.data(query, variables).await;
+    let summary = json!({"offset": 0, "content": [json!({"loss": loss}).to_string()]});
+    let body = json!({"files": {"wandb-summary.json": summary}, "complete": true, "exitcode": 0});
+    assert_eq!(server.stream(Who::Local, name, &body).await.status, 200);
+}
+
+#[tokio::test]
+async fn bayes_learns_from_runs_of_its_own_and_others() {
+    let server = TestServer::start().await;
+    // All is known of the space but the place in the middle; that the right side is bad, too.
+    let tried = |x: f64| json!({"x": {"value": x}});
+    for (name, x, loss) in [
+        ("a", 0.0, 0.2),
+        ("b", 0.2, 0.1),
+        ("c", 1.0, 9.0),
+        ("d", 0.8, 7.0),
+    ] {
+        run(&server, name, None, &tried(x), loss).await;
+    }
+    let config = json!({"method": "bayes", "metric": {"name": "loss", "goal": "minimize"},
+        "run_cap": 12, "parameters": {"x": {"min": 0.0, "max": 1.0}}});
+    let prior = r#"{"$or": [{"name": "a"}, {"name": "b"}, {"name": "c"}, {"name": "d"}]}"#;
+    let sweep = make(&server, &config, Some(prior)).await;
+    let agent = agent(&server, &sweep).await;
+    let mut right = 0;
+    for _ in 0..12 {
+        let command = command(&server, &agent).await;
+        assert_eq!(command["type"], "run");
+        let x = command["args"]["x"]["value"].as_f64().unwrap();
+        right += usize::from(x > 0.5);
+        let name = command["run_id"].as_str().unwrap();
+        run(
+            &server,
+            name,
+            Some(&sweep),
+            &command["args"],
+            (x - 0.1).abs(),
+        )
+        .await;
+    }
+    assert!(right <= 2, "{right}");
+    assert_eq!(command(&server, &agent).await["type"], "exit");
+    let query = "query($sweep: String!) { project(name: \"p\", entityName: \"local\") { sweep(sweepName: $sweep) \
+         { method runCount runCountExpected bestLoss priorRuns { edges { node { name } } } } } }";
+    let said = server.data(query, json!({"sweep": sweep})).await["project"]["sweep"].clone();
+    assert_eq!(
+        (&said["method"], &said["runCount"]),
+        (&json!("bayes"), &json!(12))
+    );
+    assert_eq!(said["runCountExpected"], 12);
+    assert!(said["bestLoss"].as_f64().unwrap() < 0.05, "{said}");
+    let prior = said["priorRuns"]["edges"].as_array().unwrap();
+    let mut prior: Vec<_> = prior
+        .iter()
+        .map(|edge| edge["node"]["name"].as_str().unwrap())
+        .collect();
+    prior.sort_unstable();
+    assert_eq!(prior, ["a", "b", "c", "d"]);
+}
+
+#[tokio::test]
+async fn what_a_sweep_cannot_be_is_told() {
+    let server = TestServer::start().await;
+    let parameters = json!({"x": {"values": [1, 2]}});
+    for (config, prior, word) in [
+        (
+            json!({"method": "bayes", "parameters": parameters}),
+            "{}",
+            "metric",
+        ),
+        (
+            json!({"method": "grid", "parameters": parameters}),
+            "{\"$what\": 1}",
+            "$what",
+        ),
+    ] {
+        let variables = json!({"config": config.to_string(), "prior": prior});
+        let answer = server.query(Who::Local, MAKE, variables).await;
+        let told = answer["errors"][0]["message"].as_str().unwrap();
+        assert!(told.contains(word), "{config}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn an_agent_learns_that_it_is_not_known() {
+    let server = TestServer::start().await;
+    let config = json!({"method": "grid", "parameters": {"x": {"values": [1, 2]}}});
+    let sweep = make(&server, &config, None).await;
+    let agent = agent(&server, &sweep).await;
+    assert_eq!(command(&server, &agent).await["type"], "run");
+    let path = format!("local/p/{sweep}/");
+    let record = server.tracker.records("agent", &path).try_next().await;
+    let key = record.unwrap().unwrap().key;
+    assert!(server.tracker.delete_record("agent", &key).await.unwrap());
+    let body = json!({"query": HEARTBEAT, "variables": {"id": agent}}).to_string();
+    let answer = server.ask(Who::Local, "POST", "/graphql", body).await;
+    assert_eq!(answer.status, 404);
+    assert!(
+        answer.json()["errors"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("agent")
+    );
+}
