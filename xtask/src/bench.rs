@@ -3,6 +3,7 @@
 mod answers;
 mod corpus;
 mod file;
+mod histories;
 mod importing;
 mod process;
 mod puller;

@@ -1,6 +1,8 @@
 //! How fast history is written and read, beside plain Parquet with the same columns.
 //!
-//! Prints one JSON document a line: `name`, `unit`, and the figure of each of the `rounds`.
+//! Prints one JSON document a line: `name`, `unit`, and the figure of each of the `rounds`. With a
+//! folder as its argument it makes a store and a plain file there, for commands to be measured with,
+//! and measures the plain file alone.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement")]
 
 use std::{
@@ -36,6 +38,9 @@ const TOTAL: f64 = (SERIES * POINTS) as f64;
 #[tokio::main]
 async fn main() {
     let data: Vec<PointBatch> = (0..SERIES).flat_map(batches).collect();
+    if let Some(path) = std::env::args_os().nth(1) {
+        return keep(Path::new(&path), &data).await;
+    }
     let mut figures: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
     for round in 0..=ROUNDS {
         let folder = tempfile::tempdir().unwrap();
@@ -54,34 +59,16 @@ async fn main() {
 
 async fn measure(folder: &Path, data: &[PointBatch]) -> Vec<(&'static str, &'static str, f64)> {
     let home = folder.join("store");
-    let store = EmbeddedStore::open(&home, StoreOptions::new())
-        .await
-        .unwrap();
-    let run: RunPath = "local/speed/run".parse().unwrap();
-    store
-        .upsert_run(&run, RunPatch::new(), Precondition::None)
-        .await
-        .unwrap();
-
+    let (store, run) = new_store(&home).await;
     let start = Instant::now();
-    let mut writer = store
-        .history_writer(&run, HistoryStream::Metrics, "speed")
-        .await
-        .unwrap();
-    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
-    for batch in data {
-        let end = ends.entry(batch.key.as_str()).or_default();
-        writer.write(*end, batch.clone()).await.unwrap();
-        *end += batch.len() as u64;
-    }
-    writer.commit().await.unwrap();
-    let write = start.elapsed();
+    write(&store, &run, data).await;
+    let written = start.elapsed();
 
     let (all_file, one_file) = (folder.join("all.parquet"), folder.join("one.parquet"));
     let start = Instant::now();
     write_parquet(&all_file, data);
     let plain_write = start.elapsed();
-    let series = &data[3 * POINTS / BATCH..4 * POINTS / BATCH];
+    let series = one_series(data);
     write_parquet(&one_file, series);
 
     let start = Instant::now();
@@ -106,12 +93,12 @@ async fn measure(folder: &Path, data: &[PointBatch]) -> Vec<(&'static str, &'sta
     let rate = |time: Duration| TOTAL / time.as_secs_f64();
     let ratio = |ours: Duration, plain: Duration| ours.as_secs_f64() / plain.as_secs_f64();
     vec![
-        ("write", "points/s", rate(write)),
+        ("write", "points/s", rate(written)),
         ("write, plain Parquet", "points/s", rate(plain_write)),
         (
             "write: time / plain Parquet",
             "×",
-            ratio(write, plain_write),
+            ratio(written, plain_write),
         ),
         ("read", "points/s", rate(read)),
         ("read, plain Parquet", "points/s", rate(plain_read)),
@@ -138,6 +125,50 @@ async fn measure(folder: &Path, data: &[PointBatch]) -> Vec<(&'static str, &'sta
             size(&all_file) as f64 / TOTAL,
         ),
     ]
+}
+
+/// Makes a store with all of the data and a file with one series, and measures how long the file
+/// takes to be read.
+async fn keep(folder: &Path, data: &[PointBatch]) {
+    let (home, file) = (folder.join("store"), folder.join("one.parquet"));
+    let (store, run) = new_store(&home).await;
+    write(&store, &run, data).await;
+    write_parquet(&file, one_series(data));
+    let rounds: Vec<f64> = (0..=2 * ROUNDS)
+        .map(|_| timed(|| assert_eq!(read_parquet(&file, 4), POINTS)).as_secs_f64() * 1e3)
+        .skip(1)
+        .collect();
+    println!("{{\"name\":\"one series, plain Parquet\",\"unit\":\"ms\",\"rounds\":{rounds:?}}}");
+}
+
+async fn new_store(home: &Path) -> (EmbeddedStore, RunPath) {
+    let store = EmbeddedStore::open(home, StoreOptions::new())
+        .await
+        .unwrap();
+    let run: RunPath = "local/speed/run".parse().unwrap();
+    store
+        .upsert_run(&run, RunPatch::new(), Precondition::None)
+        .await
+        .unwrap();
+    (store, run)
+}
+
+async fn write(store: &EmbeddedStore, run: &RunPath, data: &[PointBatch]) {
+    let mut writer = store
+        .history_writer(run, HistoryStream::Metrics, "speed")
+        .await
+        .unwrap();
+    let mut ends: BTreeMap<&str, u64> = BTreeMap::new();
+    for batch in data {
+        let end = ends.entry(batch.key.as_str()).or_default();
+        writer.write(*end, batch.clone()).await.unwrap();
+        *end += batch.len() as u64;
+    }
+    writer.commit().await.unwrap();
+}
+
+fn one_series(data: &[PointBatch]) -> &[PointBatch] {
+    &data[3 * POINTS / BATCH..4 * POINTS / BATCH]
 }
 
 fn timed(work: impl FnOnce()) -> Duration {

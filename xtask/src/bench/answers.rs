@@ -2,7 +2,7 @@
 //! documents and no index. The server's program is only run here, never shipped.
 
 use std::{
-    fs,
+    fs, io,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -43,20 +43,23 @@ pub(super) fn measure(steps: &mut Steps, folder: &Path, report: &mut Report) -> 
     }
 }
 
-/// Makes the store unless it is there.
+/// Makes the store anew: it is what is measured.
 fn store(folder: &Path) -> Result<PathBuf> {
     let store = folder.join("store");
-    if !store.exists() {
-        let draft = folder.join("store.part");
-        if draft.exists() {
-            fs::remove_dir_all(&draft)?;
-        }
-        let fill = target().join("release").join("examples").join("run_speed");
-        let mut fill = Command::new(fill);
-        run(fill.arg(folder.join("docs.jsonl")).arg(&draft))?;
-        fs::rename(draft, &store)?;
-    }
+    clear(&store)?;
+    let mut fill = Command::new(target().join("release").join("examples").join("run_speed"));
+    run(fill.arg(folder.join("docs.jsonl")).arg(&store))?;
     Ok(store)
+}
+
+/// Removes a folder of an earlier measurement.
+pub(super) fn clear(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The milliseconds that our program takes from start to end.
@@ -74,7 +77,7 @@ fn ours(store: &Path, args: &[&str]) -> Result<f64> {
     Ok(took.as_secs_f64() * 1e3)
 }
 
-fn rounds(store: &Path, args: &[&str]) -> Result<Vec<f64>> {
+pub(super) fn rounds(store: &Path, args: &[&str]) -> Result<Vec<f64>> {
     ours(store, args)?;
     (0..ROUNDS).map(|_| ours(store, args)).collect()
 }
@@ -158,7 +161,7 @@ fn beside(store: &Path, folder: &Path, server: &Server, report: &mut Report) -> 
 }
 
 /// Each of ours beside the median of theirs.
-fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
+pub(super) fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
     let mut sorted = theirs.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN);

@@ -9,12 +9,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::{
-    answers,
-    report::{Goal, Report},
+    answers, histories,
+    report::{Figure, Goal, Report},
 };
 use crate::{
     interop,
@@ -35,17 +35,22 @@ const FOUND: [(&str, usize); 5] = [
 /// What to measure filters with.
 #[derive(Debug, Args)]
 pub(crate) struct Query {
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
     /// Where the figures are appended, one JSON document a line.
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// A figure of our measurement.
-#[derive(Deserialize)]
-struct Figure {
-    name: String,
-    unit: String,
-    rounds: Vec<f64>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Filters over documents in memory.
+    Filters,
+    /// Whole commands over a store of runs.
+    Store,
+    /// Whole commands over a long history.
+    Histories,
 }
 
 /// What mingo says of a filter.
@@ -64,14 +69,22 @@ impl Query {
         let mut report = Report::new(json);
         let folder = interop::folder().join("bench").join("query");
         steps.step("documents", || corpus(&folder))?;
-        let mut speed = cargo(["build", "--quiet", "--release", "--package", "query-dsl"]);
-        steps.command("build", speed.args(["--example", "filter_speed"]))?;
-        let ours = steps.step("filters", || ours(&folder, &mut report))?;
-        match available("npm").and_then(|()| available("node")) {
-            Ok(()) => steps.step("filters by mingo", || mingo(&folder, &ours, &mut report))?,
-            Err(reason) => steps.skip("filters by mingo", &format!("{reason:#}"))?,
+        let wanted = |part| self.only.is_empty() || self.only.contains(&part);
+        if wanted(Part::Filters) {
+            let mut speed = cargo(["build", "--quiet", "--release", "--package", "query-dsl"]);
+            steps.command("build", speed.args(["--example", "filter_speed"]))?;
+            let ours = steps.step("filters", || ours(&folder, &mut report))?;
+            match available("npm").and_then(|()| available("node")) {
+                Ok(()) => steps.step("filters by mingo", || mingo(&folder, &ours, &mut report))?,
+                Err(reason) => steps.skip("filters by mingo", &format!("{reason:#}"))?,
+            }
         }
-        answers::measure(steps, &folder, &mut report)?;
+        if wanted(Part::Store) {
+            answers::measure(steps, &folder, &mut report)?;
+        }
+        if wanted(Part::Histories) {
+            histories::measure(steps, &folder, &mut report)?;
+        }
         report.finish()
     }
 }

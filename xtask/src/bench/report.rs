@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::process::Cost;
@@ -40,6 +41,14 @@ impl Goal {
             Self::None => String::new(),
         }
     }
+}
+
+/// A figure that one of our own measurements printed.
+#[derive(Debug, Deserialize)]
+pub(super) struct Figure {
+    pub(super) name: String,
+    pub(super) unit: String,
+    pub(super) rounds: Vec<f64>,
 }
 
 /// The figures so far.

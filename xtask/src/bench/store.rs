@@ -1,17 +1,9 @@
 //! History in the embedded store, beside plain Parquet: the store's own measurement is run.
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 
-use super::report::{Goal, Report};
+use super::report::{Figure, Goal, Report};
 use crate::steps::{cargo, output};
-
-#[derive(Deserialize)]
-struct Figure {
-    name: String,
-    unit: String,
-    rounds: Vec<f64>,
-}
 
 pub(super) fn measure(report: &mut Report) -> Result<()> {
     let mut command = cargo(["run", "--quiet", "--release", "--package", "tracker-store"]);
