@@ -71,6 +71,9 @@ pub struct Collection {
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CollectionPatch {
+    /// Another name in the same project, under which the collection goes on with its versions,
+    /// their links and their lineage. It does not stay under the old one.
+    pub name: Option<String>,
     /// See [`Collection::kind`]; a new collection without it is of the kind `artifact`.
     pub kind: Option<String>,
     /// See [`Collection::description`].
@@ -92,7 +95,7 @@ impl CollectionPatch {
         Self::default()
     }
 
-    /// The collection that the change makes where there is none.
+    /// The collection that the change makes where there is none; nothing is renamed.
     pub fn create(self, path: CollectionPath) -> Collection {
         let mut collection = Collection {
             path,
@@ -110,7 +113,8 @@ impl CollectionPatch {
     /// Makes the change to a collection that is there.
     ///
     /// # Errors
-    /// `InvalidInput` if it says otherwise than the collection whether that is a portfolio.
+    /// `InvalidInput` if it says otherwise than the collection whether that is a portfolio, or for a
+    /// name that is not legal. That no other collection has the name is the tracker's to check.
     pub fn apply(self, collection: &mut Collection) -> Result<()> {
         if self.portfolio.is_some_and(|p| p != collection.portfolio) {
             let (path, a) = (
@@ -119,6 +123,10 @@ impl CollectionPatch {
             );
             let message = format!("artifact {path} is {a} portfolio, and stays what it is");
             return Err(Error::invalid(message));
+        }
+        if let Some(name) = &self.name {
+            let project = collection.path.project.clone();
+            collection.path = CollectionPath::new(project, name.as_str())?;
         }
         self.make(collection);
         Ok(())

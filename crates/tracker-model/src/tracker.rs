@@ -317,7 +317,8 @@ pub trait CollectionStore: Display + Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `InvalidInput` if a collection that is there would become a portfolio, or no longer be one;
-    /// `Unsupported` for a portfolio without [`Capabilities::links`].
+    /// `NotFound` and `AlreadyExists` for [`CollectionPatch::name`] without a collection or with
+    /// one that has that name; `Unsupported` for a portfolio without [`Capabilities::links`].
     async fn upsert_collection(
         &self,
         path: &CollectionPath,

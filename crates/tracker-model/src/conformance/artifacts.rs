@@ -1,4 +1,5 @@
 mod contents;
+mod names;
 
 use std::{future::Future, sync::Arc};
 
@@ -18,6 +19,7 @@ where
     let tracker = factory().await;
     let tracker = &*tracker;
     collections(tracker).await;
+    names::names(tracker).await;
     every_field(tracker).await;
     indices(tracker).await;
     aliases(tracker).await;

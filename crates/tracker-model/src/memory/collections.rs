@@ -29,6 +29,30 @@ impl State {
             .ok_or_else(|| Error::not_found(format_args!("artifact {path}")))
     }
 
+    /// Gives a collection another name, wherever it is named.
+    fn rename(&mut self, from: &CollectionPath, to: &CollectionPath) -> Result<()> {
+        if self.collections.contains_key(to) {
+            let message = format!("artifact {to} exists already");
+            return Err(Error::new(ErrorKind::AlreadyExists, message));
+        }
+        if let Some(entry) = self.collections.remove(from) {
+            self.collections.insert(to.clone(), entry);
+        }
+        let versions = self.collections.values_mut();
+        let versions = versions.flat_map(|c| c.versions.values_mut());
+        let named = versions.flat_map(|v| {
+            let link = v.version.link_of.as_mut().map(|link| &mut link.collection);
+            link.into_iter().chain([&mut v.version.collection])
+        });
+        let uses = self.runs.values_mut().flat_map(|run| &mut run.uses);
+        for path in named.chain(uses.map(|u| &mut u.collection)) {
+            if path == from {
+                path.clone_from(to);
+            }
+        }
+        Ok(())
+    }
+
     /// Removes versions with the links to them.
     pub(super) fn remove_versions(&mut self, gone: impl IntoIterator<Item = VersionLink>) {
         let mut gone: HashSet<VersionLink> = gone.into_iter().collect();
@@ -118,9 +142,17 @@ impl CollectionStore for MemoryTracker {
         // Made by hand, a path may hold any name.
         let path = CollectionPath::new(path.project.clone(), path.name.clone())?;
         let mut state = self.state();
-        if let Some(entry) = state.collections.get_mut(&path) {
-            patch.apply(&mut entry.collection)?;
-            return Ok(entry.collection.clone());
+        if let Some(entry) = state.collections.get(&path) {
+            let mut changed = entry.collection.clone();
+            patch.apply(&mut changed)?;
+            if changed.path != path {
+                state.rename(&path, &changed.path)?;
+            }
+            state.collection_mut(&changed.path)?.collection = changed.clone();
+            return Ok(changed);
+        }
+        if patch.name.is_some() {
+            return Err(Error::not_found(format_args!("artifact {path}")));
         }
         state.project_mut(&path.project);
         let collection = patch.create(path.clone());

@@ -141,7 +141,7 @@ pub(crate) fn put(
         "INSERT INTO collection
              (id, project, name, kind, description, created_ms, created_ns, updated_ms, updated_ns, extras, portfolio)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, jsonb(?10), ?11)
-         ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, description = excluded.description,
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind, description = excluded.description,
              created_ms = excluded.created_ms, created_ns = excluded.created_ns, updated_ms = excluded.updated_ms,
              updated_ns = excluded.updated_ns, extras = excluded.extras",
     )?;

@@ -2,7 +2,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use rusqlite::Connection;
 use tracker_model::{
-    Collection, CollectionPatch, CollectionPath, CollectionStore, Error, ProjectPath, Result,
+    Collection, CollectionPatch, CollectionPath, CollectionStore, Error, ErrorKind, ProjectPath,
+    Result,
 };
 
 use super::{EmbeddedStore, pages::paginate};
@@ -46,7 +47,15 @@ impl CollectionStore for EmbeddedStore {
             let (id, collection) = match collections::find(c, &path)? {
                 Some((id, mut collection)) => {
                     patch.apply(&mut collection)?;
+                    if collection.path != path && collections::find(c, &collection.path)?.is_some()
+                    {
+                        let message = format!("artifact {} exists already", collection.path);
+                        return Err(Error::new(ErrorKind::AlreadyExists, message).into());
+                    }
                     (Some(id), collection)
+                }
+                None if patch.name.is_some() => {
+                    return Err(Error::not_found(format_args!("artifact {path}")).into());
                 }
                 None => (None, patch.create(path)),
             };
