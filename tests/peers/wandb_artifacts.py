@@ -159,7 +159,29 @@ def read(maker, user, folder):
     }
 
 
-def edit():
+def together(folder):
+    """Several runs write one version, and a later one adds to it."""
+    for place in range(2):
+        with wandb.init(project=PROJECT, group="together") as run:
+            part = wandb.Artifact("parts", type="dataset")
+            part.add_file(str(write(folder, f"part-{place}.txt", f"part {place}")))
+            run.upsert_artifact(part)
+    with wandb.init(project=PROJECT, group="together") as run:
+        run.finish_artifact(wandb.Artifact("parts", type="dataset"))
+    path = f"{SEEN['entity']}/{PROJECT}"
+    whole = wandb.Api().artifact(f"{path}/parts:latest")
+    SEEN["together"] = tree(whole.download(root=str(folder / "together")))
+    with wandb.init(project=PROJECT) as run:
+        more = wandb.Artifact("parts", type="dataset", incremental=True)
+        more.add_file(str(write(folder, "more.txt", "more")))
+        run.log_artifact(more).wait()
+    added = wandb.Api().artifact(f"{path}/parts:v1")
+    SEEN["added"] = sorted(added.manifest.entries)
+    wandb.Api().run(f"{path}/{run.id}").log_artifact(added, aliases=["chosen"])
+    SEEN["chosen"] = wandb.Api().artifact(f"{path}/parts:chosen").version
+
+
+def edit(user):
     entity = SEEN["entity"]
     path = f"{entity}/{PROJECT}"
     api = wandb.Api()
@@ -189,15 +211,24 @@ def edit():
         "sequence": collection.is_sequence(),
     }
     collection.name = "renamed"
-    SEEN["renamed"] = error_of(collection.save) is not None
+    collection.type = "corpus"
+    collection.tags = ["team", "kept"]
+    collection.save()
+    collection = wandb.Api().artifact_collection("corpus", f"{path}/renamed")
+    SEEN["renamed"] = {
+        "versions": [a.name for a in collection.artifacts()],
+        "tags": sorted(collection.tags),
+        "old_name": wandb.Api().artifact_exists(f"{path}/data:v0"),
+        "used": sorted(a.name for a in wandb.Api().run(f"{path}/{user}").used_artifacts()),
+    }
 
     shelf = wandb.Api().artifact(f"{path}/shelf:best")
     shelf.unlink()
     SEEN["unlinked"] = error_of(lambda: wandb.Api().artifact(f"{path}/shelf:best")) is not None
-    first = wandb.Api().artifact(f"{path}/data:v0")
+    first = wandb.Api().artifact(f"{path}/renamed:v0")
     SEEN["delete_refused"] = error_of(first.delete) is not None
     first.delete(delete_aliases=True)
-    SEEN["left"] = [a.version for a in wandb.Api().artifacts("dataset", f"{path}/data")]
+    SEEN["left"] = [a.version for a in wandb.Api().artifacts("corpus", f"{path}/renamed")]
     wandb.Api().artifact_collection("results", f"{path}/tables").delete()
     SEEN["collections_left"] = wandb.Api().artifact_collection_exists(f"{path}/tables", "results")
 
@@ -214,7 +245,8 @@ def main():
             maker = log(folder, reference)
             user = use(folder / "down")
             read(maker, user, folder / "down")
-            edit()
+            together(folder / "parts")
+            edit(user)
     json.dump(SEEN, sys.stdout, indent=1, sort_keys=True)
     print()
 

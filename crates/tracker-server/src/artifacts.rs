@@ -52,6 +52,14 @@ pub(crate) fn check_alias(alias: &str) -> Result<()> {
     Err(Error::invalid(format!("the alias {alias:.140?} {why}")))
 }
 
+/// Under what clients think that files of artifacts lie. Nothing is looked up by it.
+pub(crate) const STORAGE_ROOT: &str = "wandb_artifacts";
+
+/// Where clients think that a file of an artifact lies.
+pub(crate) fn storage_path(file: &str) -> String {
+    format!("{STORAGE_ROOT}/{file}")
+}
+
 pub(crate) fn unsupported(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Unsupported, message)
 }

@@ -65,15 +65,10 @@ pub(crate) async fn upload(
             let info = app.tracker.put_file(&run, draft, body(None)?).await?;
             Ok(stored(&info.digests.md5))
         }
-        Grant::PutEntry {
-            artifact,
-            path,
-            md5,
-        } => {
+        Grant::PutEntry { artifact, md5, .. } => {
             let body = body(Some(&md5))?;
-            Ok(stored(
-                &transfer::put_entry(app, &artifact, &path, body).await?.md5,
-            ))
+            let digests = transfer::put_entry(app, &artifact, body).await?;
+            Ok(stored(&digests.md5))
         }
         Grant::PutManifest {
             artifact,

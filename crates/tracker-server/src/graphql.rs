@@ -8,6 +8,7 @@ mod artifact_writes;
 mod collection;
 mod exact;
 mod known;
+mod listing;
 mod page;
 mod project;
 mod reads;

@@ -8,6 +8,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tracker_model::{RunPath, VersionLink};
 
+use crate::artifacts::STORAGE_ROOT;
+
 /// What a URL allows its bearer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -79,8 +81,17 @@ impl Signer {
             Grant::GetManifest { .. } => "wandb_manifest.json",
         };
         let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+        // Clients tell files of artifacts from their manifests by it.
+        let root = match &grant {
+            Grant::PutEntry { .. } | Grant::GetEntry { .. } => STORAGE_ROOT,
+            Grant::PutFile { .. }
+            | Grant::GetFile { .. }
+            | Grant::PutManifest { .. }
+            | Grant::GetManifest { .. } => "",
+        };
+        let slash = if root.is_empty() { "" } else { "/" };
         format!(
-            "/storage/{}/{}",
+            "/storage/{}/{root}{slash}{}",
             self.token(grant),
             utf8_percent_encode(&name, SEGMENT)
         )

@@ -3,7 +3,8 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::TryStreamExt;
 use tracker_model::{
-    ArtifactVersion, CollectionPath, Error, ErrorKind, ProjectPath, Result, VersionLink, VersionRef,
+    ArtifactVersion, Collection, CollectionPath, Error, ErrorKind, ProjectPath, Result,
+    VersionLink, VersionRef,
 };
 
 use super::{
@@ -64,13 +65,18 @@ pub(crate) fn id_of(version: &ArtifactVersion) -> String {
     {
         return id.to_owned();
     }
-    let project = &version.collection.project;
-    let index = version.index.to_string();
+    id_at(&place_of(version))
+}
+
+/// The id of a version that came otherwise than by the wire: where it is.
+pub(crate) fn id_at(at: &VersionLink) -> String {
+    let project = &at.collection.project;
+    let index = at.index.to_string();
     let parts = [
         project.entity.as_str(),
         project.project.as_str(),
         &index,
-        &version.collection.name,
+        &at.collection.name,
     ];
     ids::encode("Artifact", &parts)
 }
@@ -121,16 +127,13 @@ pub(crate) async fn by_id(app: &App, viewer: &Viewer, id: &str) -> Result<Found>
             viewer
                 .read(&at.collection.project.entity)
                 .map_err(hidden(id))?;
-            let found = app
-                .tracker
-                .version(&at.collection, &VersionRef::Index(at.index))
-                .await;
-            let version = found.map_err(hidden(id))?;
             // A link has the id of what it links, and another protocol's id is its record's alone.
-            match id_of(&version) == id && version.link_of.is_none() {
-                true => Ok(Found::Version(Box::new(version))),
-                false => Err(missing(id)),
-            }
+            let meant = |version: &ArtifactVersion| {
+                version.link_of.is_none() && id_of(version) == id_at(&place_of(version))
+            };
+            let version = renamed_version(app, &at.collection, at.index, meant).await?;
+            let version = version.ok_or_else(|| missing(id))?;
+            Ok(Found::Version(Box::new(version)))
         }
         Named::Here(key) => {
             let sketch = records(app).get(&key).await?.ok_or_else(|| missing(id))?;
@@ -145,17 +148,72 @@ pub(crate) async fn by_id(app: &App, viewer: &Viewer, id: &str) -> Result<Found>
                 State::Committed(index) => index,
                 State::Deleted => return Err(missing(id)),
             };
-            let found = app
-                .tracker
-                .version(&sketch.collection, &VersionRef::Index(index))
-                .await;
-            let version = found.map_err(hidden(id))?;
-            match version.source_key.as_deref() == Some(id) {
-                true => Ok(Found::Version(Box::new(version))),
-                false => Err(missing(id)),
-            }
+            let meant = |version: &ArtifactVersion| version.source_key.as_deref() == Some(id);
+            let version = renamed_version(app, &sketch.collection, index, meant).await?;
+            let version = version.ok_or_else(|| missing(id))?;
+            Ok(Found::Version(Box::new(version)))
         }
     }
+}
+
+/// How many names of a collection are looked under.
+const MAX_NAMES: usize = 64;
+
+/// The version that is meant, in the collection with this name or one that once had it.
+async fn renamed_version(
+    app: &App,
+    path: &CollectionPath,
+    index: u64,
+    meant: impl Fn(&ArtifactVersion) -> bool + Send,
+) -> Result<Option<ArtifactVersion>> {
+    let at = VersionRef::Index(index);
+    let mut names = vec![path.clone()];
+    let mut next = 0;
+    while let Some(name) = names.get(next).cloned() {
+        match app.tracker.version(&name, &at).await {
+            Ok(version) if meant(&version) => return Ok(Some(version)),
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        more_names(app, &mut names, &name).await?;
+        next += 1;
+    }
+    Ok(None)
+}
+
+/// The collection with this id: the one that has the name which the id is made of, or the one that
+/// had it last.
+///
+/// # Errors
+/// `NotFound`, also for what the viewer may not read; `InvalidInput`.
+pub(crate) async fn collection_by_id(app: &App, viewer: &Viewer, id: &str) -> Result<Collection> {
+    let path = ids::collection(id)?;
+    viewer.read(&path.project.entity)?;
+    let mut names = vec![path.clone()];
+    let mut next = 0;
+    while let Some(name) = names.get(next).cloned() {
+        match app.tracker.collection(&name).await {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            found => return found,
+        }
+        more_names(app, &mut names, &name).await?;
+        next += 1;
+    }
+    Err(Error::not_found(format_args!("artifact {path}")))
+}
+
+async fn more_names(
+    app: &App,
+    names: &mut Vec<CollectionPath>,
+    name: &CollectionPath,
+) -> Result<()> {
+    for later in records(app).renamed(name).await? {
+        if names.len() < MAX_NAMES && !names.contains(&later) {
+            names.push(later);
+        }
+    }
+    Ok(())
 }
 
 /// The version with this id.

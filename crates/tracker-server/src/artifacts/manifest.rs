@@ -8,8 +8,11 @@ use futures::StreamExt;
 use md5::{Digest as _, Md5};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use tracker_model::{ByteStream, Error, JsonObject, ManifestEntry, Result, Tracker, VersionLink};
+use tracker_model::{
+    ArtifactVersion, ByteStream, Error, JsonObject, ManifestEntry, Result, Tracker, VersionLink,
+};
 
+use super::find::{id_of, place_of};
 use crate::wire;
 
 /// A manifest that a client uploads.
@@ -143,11 +146,18 @@ fn entry_json(entry: &ManifestEntry, id: &str) -> Json {
 }
 
 /// The manifest of a version, written as it is read.
-pub(crate) fn text(tracker: &dyn Tracker, at: &VersionLink, id: String) -> ByteStream {
+pub(crate) fn text(tracker: &dyn Tracker, version: &ArtifactVersion) -> ByteStream {
+    let (at, id) = (place_of(version), id_of(version));
+    let mut policy = json!({"storageLayout": "V2"});
+    if let (Json::Object(policy), Some(region)) =
+        (&mut policy, wire::own(&version.extras, "storageRegion"))
+    {
+        policy.insert("storageRegion".to_owned(), region.clone());
+    }
     let head = json!({
         "version": 1,
         "storagePolicy": "wandb-storage-policy-v1",
-        "storagePolicyConfig": {"storageLayout": "V2"},
+        "storagePolicyConfig": policy,
     });
     let mut head = head.to_string();
     head.pop();

@@ -13,7 +13,7 @@ use tracker_model::{
 const ARTIFACTS: &str = "artifact";
 /// Their manifests, by artifact and name.
 const MANIFESTS: &str = "artifact-manifest";
-/// What was uploaded of artifacts that are not committed, by artifact and path.
+/// What was uploaded of artifacts that are not committed, by artifact and MD5.
 const UPLOADS: &str = "artifact-upload";
 /// The artifacts that a client calls so, by the client's id and theirs.
 const CLIENTS: &str = "artifact-client";
@@ -21,6 +21,10 @@ const CLIENTS: &str = "artifact-client";
 const DIGESTS: &str = "artifact-digest";
 /// The portfolios with a link to an artifact, by its id and theirs.
 const LINKS: &str = "artifact-link";
+/// The names that a collection went on under when it was renamed, by the name it had.
+const RENAMED: &str = "artifact-renamed";
+/// The artifact that several runs write together, by collection and the id that they share.
+const SHARED: &str = "artifact-shared";
 
 /// How far an artifact has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,12 @@ pub(crate) struct Sketch {
     pub(crate) client_id: Option<String>,
     pub(crate) sequence_client_id: Option<String>,
     pub(crate) history_step: Option<i64>,
+    /// Where a client wants the files; here they are all in one place.
+    #[serde(default)]
+    pub(crate) storage_region: Option<String>,
+    /// What the runs that write it together call it.
+    #[serde(default)]
+    pub(crate) shared_id: Option<String>,
     pub(crate) created_at: Timestamp,
 }
 
@@ -62,6 +72,8 @@ pub(crate) enum ManifestKind {
     Full,
     /// What is new in it; the rest is as in another artifact.
     Incremental,
+    /// What one of several writers adds.
+    Patch,
 }
 
 /// A manifest that is or will be uploaded.
@@ -143,22 +155,26 @@ impl Artifacts<'_> {
         self.read(MANIFESTS, &format!("{key}/{name}")).await
     }
 
-    /// The manifest of an artifact that was uploaded last.
-    pub(crate) async fn stored_manifest(self, key: &str) -> Result<Option<ManifestRecord>> {
-        let records: Vec<Record> = self
+    /// The manifests of an artifact that count, in the order in which they were uploaded: what
+    /// several writers add, or the last one.
+    pub(crate) async fn stored_manifests(self, key: &str) -> Result<Vec<ManifestRecord>> {
+        let mut records: Vec<Record> = self
             .0
             .records(MANIFESTS, &format!("{key}/"))
             .try_collect()
             .await?;
-        let mut newest = None;
+        records.sort_by_key(|record| record.updated_at);
+        let mut stored = Vec::with_capacity(records.len());
         for record in records {
-            let at = record.updated_at;
             let manifest: ManifestRecord = parse(record)?;
-            if manifest.stored.is_some() && newest.as_ref().is_none_or(|(then, _)| *then <= at) {
-                newest = Some((at, manifest));
+            if manifest.stored.is_some() {
+                stored.push(manifest);
             }
         }
-        Ok(newest.map(|(_, manifest)| manifest))
+        if stored.iter().all(|one| one.kind != ManifestKind::Patch) {
+            stored.drain(..stored.len().saturating_sub(1));
+        }
+        Ok(stored)
     }
 
     pub(crate) async fn put_manifest(
@@ -172,29 +188,20 @@ impl Artifacts<'_> {
             .await
     }
 
-    /// Notes that a file of an artifact was uploaded.
-    pub(crate) async fn uploaded(self, key: &str, path: &str, digests: &Digests) -> Result<()> {
-        self.put(
-            UPLOADS,
-            &format!("{key}/{path}"),
-            digests,
-            RecordCondition::None,
-        )
-        .await
+    /// Notes that contents of an artifact were uploaded.
+    pub(crate) async fn uploaded(self, key: &str, digests: &Digests) -> Result<()> {
+        let name = format!("{key}/{}", digests.md5);
+        self.put(UPLOADS, &name, digests, RecordCondition::None)
+            .await
     }
 
-    /// What was uploaded of an artifact, by path.
+    /// What was uploaded of an artifact, by the MD5 in hexadecimal digits.
     pub(crate) async fn uploads(self, key: &str) -> Result<HashMap<String, Digests>> {
-        let prefix = format!("{key}/");
-        let mut records = self.0.records(UPLOADS, &prefix);
+        let mut records = self.0.records(UPLOADS, &format!("{key}/"));
         let mut out = HashMap::new();
         while let Some(record) = records.try_next().await? {
-            let path = record
-                .key
-                .strip_prefix(&prefix)
-                .unwrap_or_default()
-                .to_owned();
-            out.insert(path, parse(record)?);
+            let digests: Digests = parse(record)?;
+            out.insert(digests.md5.clone(), digests);
         }
         Ok(out)
     }
@@ -257,6 +264,59 @@ impl Artifacts<'_> {
             .try_collect()
             .await?;
         records.into_iter().map(parse).collect()
+    }
+
+    /// Notes that a collection is about to go on under another name.
+    pub(crate) async fn note_renamed(
+        self,
+        from: &CollectionPath,
+        to: &CollectionPath,
+    ) -> Result<()> {
+        let key = from.to_string();
+        loop {
+            let (mut names, version) = match self.read::<Vec<CollectionPath>>(RENAMED, &key).await?
+            {
+                Some((names, version)) => (names, RecordCondition::Version(version)),
+                None => (Vec::new(), RecordCondition::Absent),
+            };
+            names.retain(|name| name != to);
+            names.push(to.clone());
+            match self.put(RENAMED, &key, &names, version).await {
+                Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The names that a collection with this name went on under, the last one first. Another may
+    /// have the name by now.
+    pub(crate) async fn renamed(self, from: &CollectionPath) -> Result<Vec<CollectionPath>> {
+        let read = self.read::<Vec<_>>(RENAMED, &from.to_string()).await?;
+        let names = read.map(|(names, _)| names).unwrap_or_default();
+        Ok(names.into_iter().rev().collect())
+    }
+
+    /// The key of the artifact that several runs write together, and the version of the note of it.
+    pub(crate) async fn shared(
+        self,
+        path: &CollectionPath,
+        id: &str,
+    ) -> Result<Option<(String, u64)>> {
+        self.read(SHARED, &format!("{path}\n{id}")).await
+    }
+
+    /// Notes which artifact several runs write together.
+    ///
+    /// # Errors
+    /// `Conflict` or `AlreadyExists` if another was noted meanwhile.
+    pub(crate) async fn note_shared(
+        self,
+        path: &CollectionPath,
+        id: &str,
+        key: &str,
+        pre: RecordCondition,
+    ) -> Result<()> {
+        self.put(SHARED, &format!("{path}\n{id}"), key, pre).await
     }
 
     async fn read<T: DeserializeOwned>(self, space: &str, key: &str) -> Result<Option<(T, u64)>> {

@@ -12,7 +12,7 @@ use tracker_model::{
 };
 
 use super::{
-    find::{self, id_of, padded, place_of, records},
+    find::{self, padded, place_of, records},
     manifest,
     records::State as Progress,
 };
@@ -25,15 +25,10 @@ use crate::{
 };
 
 /// Takes in a file of an artifact that is not committed yet. The contents are checked already.
-pub(crate) async fn put_entry(
-    app: &App,
-    key: &str,
-    path: &str,
-    body: ByteStream,
-) -> Result<Digests> {
+pub(crate) async fn put_entry(app: &App, key: &str, body: ByteStream) -> Result<Digests> {
     check_pending(app, key).await?;
     let digests = app.tracker.put_content(body).await?;
-    records(app).uploaded(key, path, &digests).await?;
+    records(app).uploaded(key, &digests).await?;
     Ok(digests)
 }
 
@@ -116,10 +111,7 @@ pub(crate) async fn manifest_of(
         .await?;
     let body = match *method == Method::HEAD {
         true => axum::body::Body::empty(),
-        false => {
-            let text = manifest::text(&*app.tracker, at, id_of(&version));
-            axum::body::Body::from_stream(text)
-        }
+        false => axum::body::Body::from_stream(manifest::text(&*app.tracker, &version)),
     };
     Ok((
         StatusCode::OK,

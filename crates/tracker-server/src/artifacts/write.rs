@@ -9,8 +9,8 @@ use futures::TryStreamExt;
 use serde_json::{Value as Json, json};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, Collection, CollectionPatch, CollectionPath,
-    Content, Digests, EntryDraft, Error, ErrorKind, JsonObject, ManifestEntry, Result, UseRole,
-    VersionLink, VersionPatch, VersionRef, check_file_name, collect_bytes,
+    Content, Digests, EntryDraft, Error, ErrorKind, JsonObject, ManifestEntry, RecordCondition,
+    Result, UseRole, VersionLink, VersionPatch, VersionRef, check_file_name, collect_bytes,
 };
 
 use super::{
@@ -39,6 +39,9 @@ pub(crate) async fn create(
     if let Some(collection) = collection(app, &sketch.collection).await? {
         check_kind(&collection, &sketch.kind)?;
     }
+    if let Some(id) = sketch.shared_id.clone() {
+        return share(app, sketch, &id).await;
+    }
     if may_be_there && let Some(version) = same_contents(app, &sketch).await? {
         return Ok(Found::Version(Box::new(version)));
     }
@@ -64,6 +67,44 @@ pub(crate) async fn create(
     records(app).add(&key, &sketch).await?;
     let sketch = Box::new(sketch);
     Ok(Found::Pending { key, sketch })
+}
+
+/// The artifact that several runs write together, until one of them commits it. Which contents it
+/// will have no client knows.
+async fn share(app: &App, sketch: Sketch, id: &str) -> Result<Found> {
+    let records = records(app);
+    loop {
+        let noted = records.shared(&sketch.collection, id).await?;
+        let pre = match &noted {
+            Some((_, version)) => RecordCondition::Version(*version),
+            None => RecordCondition::Absent,
+        };
+        if let Some((key, _)) = noted
+            && let Some(known) = records.get(&key).await?
+            && known.state == State::Pending
+        {
+            let join = |known: &mut Sketch| {
+                for alias in &sketch.aliases {
+                    if !known.aliases.contains(alias) {
+                        known.aliases.push(alias.clone());
+                    }
+                }
+            };
+            records.change(&key, join).await?;
+            let sketch = Box::new(records.get(&key).await?.unwrap_or(known));
+            return Ok(Found::Pending { key, sketch });
+        }
+        let key = hex::encode(crate::accounts::random::<16>()?);
+        records.add(&key, &sketch).await?;
+        match records.note_shared(&sketch.collection, id, &key, pre).await {
+            Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}
+            Err(e) => return Err(e),
+            Ok(()) => {
+                let sketch = Box::new(sketch);
+                return Ok(Found::Pending { key, sketch });
+            }
+        }
+    }
 }
 
 async fn collection(app: &App, path: &CollectionPath) -> Result<Option<Collection>> {
@@ -132,6 +173,47 @@ pub(crate) async fn add_aliases(
     app.tracker
         .update_version(&version.collection, version.index, patch)
         .await
+}
+
+/// Notes what will be true of a collection under another name, before it has that name: what a
+/// server that stops in between leaves behind is found to be of nothing.
+///
+/// # Errors
+/// `AlreadyExists` if another collection has the name.
+pub(crate) async fn prepare_rename(
+    app: &App,
+    before: &Collection,
+    to: &CollectionPath,
+) -> Result<()> {
+    if collection(app, to).await?.is_some() {
+        let message = format!("artifact {to} exists already");
+        return Err(Error::new(ErrorKind::AlreadyExists, message));
+    }
+    let (path, records) = (&before.path, records(app));
+    let mut versions = app.tracker.versions(path);
+    while let Some(version) = versions.try_next().await? {
+        let (id, mut moved) = (id_of(&version), version.clone());
+        moved.collection = to.clone();
+        if let Some(of) = &version.link_of {
+            let at = VersionRef::Index(of.index);
+            match app.tracker.version(&of.collection, &at).await {
+                Ok(source) => records.note_link(&id_of(&source), to).await?,
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+            continue;
+        }
+        if let Some(key) = find::key_of_id(&id) {
+            let digest = find::digest_of(app, &version).await?;
+            records.note_digest(to, &digest, &key).await?;
+        } else {
+            // Its id is its place.
+            for portfolio in records.links(&id).await? {
+                records.note_link(&id_of(&moved), &portfolio).await?;
+            }
+        }
+    }
+    records.note_renamed(path, to).await
 }
 
 /// Records that the run made the version, if there is such a run.
@@ -239,11 +321,7 @@ pub(crate) async fn commit(app: &Arc<App>, viewer: &Viewer, id: &str) -> Result<
             }
             Planned::Uploaded { md5, extras, .. } => {
                 entry.extras = extras;
-                let own = stored
-                    .by_path
-                    .get(&entry.path)
-                    .filter(|digests| digests.md5 == md5);
-                let digests = own.or_else(|| stored.by_md5.get(&md5)).cloned();
+                let digests = stored.get(&md5).cloned();
                 Content::Stored(digests.ok_or_else(|| Error::not_found("the contents"))?)
             }
         };
@@ -295,40 +373,34 @@ enum Planned {
     },
 }
 
-/// Reads the manifest that was uploaded.
+/// Reads what was uploaded of manifests. Of entries with one path the last counts.
 async fn plan(app: &App, viewer: &Viewer, key: &str, id: &str) -> Result<Plan> {
-    let record = records(app).stored_manifest(key).await?;
-    let incomplete = || Error::invalid("the artifact has no manifest: it was not uploaded");
-    let record = record.ok_or_else(incomplete)?;
-    let digests = record.stored.ok_or_else(incomplete)?;
-    let limit = app.options.max_body;
-    let _room = app
-        .room(usize::try_from(digests.size).unwrap_or(limit).min(limit))
-        .await;
-    let bytes = collect_bytes(app.tracker.open_content(&digests, None).await?, limit).await?;
-    let parsed = tokio::task::spawn_blocking(move || Manifest::parse(&bytes));
-    let failed =
-        |e| Error::new(ErrorKind::Unexpected, "a manifest could not be read").with_source(e);
-    let manifest = parsed.await.map_err(failed)??;
-
+    let manifests = records(app).stored_manifests(key).await?;
+    if manifests.is_empty() {
+        let message = "the artifact has no manifest: it was not uploaded";
+        return Err(Error::invalid(message));
+    }
     let mut known = BTreeMap::new();
-    if record.kind == ManifestKind::Incremental
-        && let Some(base) = &record.base
-    {
-        let base = find::version_by_id(app, viewer, base).await?;
-        let base_id = id_of(&base);
-        let mut entries = app.tracker.manifest(&base.collection, base.index);
-        while let Some(entry) = entries.try_next().await? {
-            if !manifest.contents.contains_key(&entry.path) {
-                let (digest, path) = (super::manifest::digest_of(&entry), entry.path.clone());
-                known.insert(path, (digest, taken_over(entry, &base_id)?));
+    for record in manifests {
+        let manifest = read_manifest(app, record.stored.as_ref()).await?;
+        if record.kind == ManifestKind::Incremental
+            && let Some(base) = &record.base
+        {
+            let base = find::version_by_id(app, viewer, base).await?;
+            let base_id = id_of(&base);
+            let mut entries = app.tracker.manifest(&base.collection, base.index);
+            while let Some(entry) = entries.try_next().await? {
+                if !manifest.contents.contains_key(&entry.path) {
+                    let (digest, path) = (super::manifest::digest_of(&entry), entry.path.clone());
+                    known.insert(path, (digest, taken_over(entry, &base_id)?));
+                }
             }
         }
-    }
-    for (name, entry) in manifest.contents {
-        check_file_name(&name)?;
-        let digest = entry.digest.clone();
-        known.insert(name, (digest, planned(entry, id)?));
+        for (name, entry) in manifest.contents {
+            check_file_name(&name)?;
+            let digest = entry.digest.clone();
+            known.insert(name, (digest, planned(entry, id)?));
+        }
     }
     let mut digest = ManifestDigest::new();
     let mut referenced: u64 = 0;
@@ -346,6 +418,19 @@ async fn plan(app: &App, viewer: &Viewer, key: &str, id: &str) -> Result<Plan> {
         digest: digest.finish(),
         referenced,
     })
+}
+
+async fn read_manifest(app: &App, stored: Option<&Digests>) -> Result<Manifest> {
+    let digests = stored.ok_or_else(|| Error::not_found("the manifest"))?;
+    let limit = app.options.max_body;
+    let _room = app
+        .room(usize::try_from(digests.size).unwrap_or(limit).min(limit))
+        .await;
+    let bytes = collect_bytes(app.tracker.open_content(digests, None).await?, limit).await?;
+    let parsed = tokio::task::spawn_blocking(move || Manifest::parse(&bytes));
+    let failed =
+        |e| Error::new(ErrorKind::Unexpected, "a manifest could not be read").with_source(e);
+    parsed.await.map_err(failed)?
 }
 
 fn planned(entry: Entry, id: &str) -> Result<Planned> {
@@ -390,14 +475,7 @@ fn taken_over(entry: ManifestEntry, from: &str) -> Result<Planned> {
     }
 }
 
-/// What is here of the files of a manifest.
-#[derive(Default)]
-struct Stored {
-    by_path: HashMap<String, Digests>,
-    by_md5: HashMap<String, Digests>,
-}
-
-/// Looks for the contents of all files.
+/// Looks for the contents of all files, by their MD5 in hexadecimal digits.
 ///
 /// # Errors
 /// `InvalidInput` if some were not uploaded.
@@ -407,39 +485,31 @@ async fn stored(
     key: &str,
     sketch: &Sketch,
     files: &BTreeMap<String, Planned>,
-) -> Result<Stored> {
-    let mut stored = Stored::default();
-    let mut uploads = records(app).uploads(key).await?;
+) -> Result<HashMap<String, Digests>> {
+    let mut stored = records(app).uploads(key).await?;
     let mut wanted = HashSet::new();
     let mut births = BTreeSet::new();
-    for (path, file) in files {
+    for file in files.values() {
         let Planned::Uploaded { md5, birth, .. } = file else {
             continue;
         };
-        match uploads.remove(path) {
-            Some(digests) if digests.md5 == *md5 => {
-                stored.by_path.insert(path.clone(), digests);
-            }
-            _ => {
-                wanted.insert(md5.clone());
-                births.extend(birth.clone());
-            }
+        if !stored.contains_key(md5) {
+            wanted.insert(md5.clone());
+            births.extend(birth.clone());
         }
     }
     if !wanted.is_empty() {
         let (found, _) = contents_of_latest(app, &sketch.collection, &wanted).await?;
-        stored.by_md5.extend(found);
+        stored.extend(found);
     }
     // Files of a version that the client began with.
     for birth in births {
-        wanted.retain(|md5| !stored.by_md5.contains_key(md5));
+        wanted.retain(|md5| !stored.contains_key(md5));
         if wanted.is_empty() {
             break;
         }
         match find::version_by_id(app, viewer, &birth).await {
-            Ok(version) => stored
-                .by_md5
-                .extend(contents(app, &place_of(&version), &wanted).await?),
+            Ok(version) => stored.extend(contents(app, &place_of(&version), &wanted).await?),
             Err(e)
                 if matches!(
                     e.kind(),
@@ -448,11 +518,9 @@ async fn stored(
             Err(e) => return Err(e),
         }
     }
-    let missing = files.iter().filter(|(path, file)| {
-        let Planned::Uploaded { md5, .. } = file else {
-            return false;
-        };
-        !stored.by_path.contains_key(*path) && !stored.by_md5.contains_key(md5)
+    let missing = files.iter().filter(|(_, file)| match file {
+        Planned::Uploaded { md5, .. } => !stored.contains_key(md5),
+        Planned::Reference { .. } | Planned::Known { .. } => false,
     });
     let missing: Vec<&str> = missing.map(|(path, _)| path.as_str()).collect();
     if missing.is_empty() {
@@ -489,6 +557,10 @@ fn draft(sketch: &Sketch, id: &str, plan: &Plan) -> ArtifactDraft {
         sketch.sequence_client_id.clone().map(Json::from),
     );
     set("historyStep", sketch.history_step.map(Json::from));
+    set(
+        "storageRegion",
+        sketch.storage_region.clone().map(Json::from),
+    );
     let mut draft = ArtifactDraft::new();
     draft.aliases.clone_from(&sketch.aliases);
     draft.tags.clone_from(&sketch.tags);

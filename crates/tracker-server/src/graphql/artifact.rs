@@ -233,8 +233,9 @@ impl ArtifactNode {
         ArtifactDigestAlgorithm::ManifestMd5
     }
 
-    async fn commit_hash(&self) -> Option<String> {
-        None
+    /// What the tracker computed of the contents.
+    async fn commit_hash(&self) -> Option<&str> {
+        (self.state != ArtifactState::Pending).then_some(&self.version.digest)
     }
 
     async fn file_count(&self) -> Int64 {
@@ -579,11 +580,8 @@ impl ArtifactQuery {
         id: ID,
     ) -> GraphResult<Option<ArtifactCollection>> {
         let asked = Asked::of(ctx)?;
-        let path = ids::collection(&id).map_err(told)?;
-        if found(asked.viewer.read(&path.project.entity))?.is_none() {
-            return Ok(None);
-        }
-        let collection = found(asked.app.tracker.collection(&path).await)?;
+        let collection = find::collection_by_id(&asked.app, &asked.viewer, &id).await;
+        let collection = found(collection)?;
         Ok(collection.map(|collection| CollectionNode::new(collection).into()))
     }
 

@@ -1,8 +1,15 @@
 //! Changes to artifacts and their collections.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap, HashSet},
+};
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{
+    Context, Enum, ID, InputObject, InputType, InputValueError, InputValueResult, Object,
+    SimpleObject, Value, registry::Registry,
+};
+use futures::TryStreamExt;
 use tracker_model::{
     ArtifactUse, ArtifactVersion, Change, Collection, CollectionPatch, CollectionPath, EntityName,
     Error, ErrorKind, JsonObject, JsonPatch, LinkDraft, ProjectPath, RecordCondition, Result,
@@ -24,12 +31,16 @@ use crate::{
         find::{self, Found, id_of, id_of_key, place_of, records},
         manifest::md5_of,
         records::{ManifestKind, ManifestRecord, Sketch, State},
-        unsupported, write,
+        storage_path, unsupported, write,
     },
     ids,
     signed::Grant,
     wire,
 };
+
+/// How names of regions begin that are places in W&B's cloud. Other names are labels: all is kept
+/// in one place.
+const CLOUD_REGIONS: &str = "coreweave-";
 
 /// The most files that one request may announce.
 const MAX_FILES: usize = 10_000;
@@ -55,6 +66,63 @@ pub(crate) struct TagInput {
     attributes: Option<String>,
 }
 
+/// What has a name in a document, and is sent as that name alone by some clients.
+pub(crate) trait Named {
+    fn named(name: String) -> Self;
+}
+
+impl Named for ArtifactAliasInput {
+    fn named(alias: String) -> Self {
+        Self {
+            artifact_collection_name: None,
+            alias,
+        }
+    }
+}
+
+impl Named for TagInput {
+    fn named(tag_name: String) -> Self {
+        Self {
+            tag_name,
+            tag_category_name: None,
+            attributes: None,
+        }
+    }
+}
+
+/// An input object, or its name. The schema tells of the object alone.
+#[derive(Debug)]
+pub(crate) struct OrName<T>(T);
+
+impl<T: InputType<RawValueType = T> + Named> InputType for OrName<T> {
+    type RawValueType = T;
+
+    fn type_name() -> Cow<'static, str> {
+        T::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        T::create_type_info(registry)
+    }
+
+    fn parse(value: Option<Value>) -> InputValueResult<Self> {
+        match value {
+            Some(Value::String(name)) => Ok(Self(T::named(name))),
+            value => T::parse(value)
+                .map(Self)
+                .map_err(InputValueError::propagate),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        self.0.to_value()
+    }
+
+    fn as_raw_value(&self) -> Option<&Self::RawValueType> {
+        self.0.as_raw_value()
+    }
+}
+
 #[derive(Debug, InputObject)]
 pub(crate) struct CreateArtifactInput {
     entity_name: String,
@@ -66,8 +134,8 @@ pub(crate) struct CreateArtifactInput {
     digest: String,
     digest_algorithm: Option<ArtifactDigestAlgorithm>,
     description: Option<String>,
-    aliases: Option<Vec<ArtifactAliasInput>>,
-    tags: Option<Vec<TagInput>>,
+    aliases: Option<Vec<OrName<ArtifactAliasInput>>>,
+    tags: Option<Vec<OrName<TagInput>>>,
     labels: Option<JsonString>,
     metadata: Option<JsonString>,
     ttl_duration_seconds: Option<Int64>,
@@ -488,10 +556,12 @@ impl CreateArtifactInput {
                 unsupported("artifacts with XXH128 digests are not kept here").with_hint(hint),
             );
         }
-        if self.distributed_id.is_some_and(|id| !id.is_empty()) {
-            return Err(unsupported(
-                "artifacts that several runs write together are not kept here",
-            ));
+        let region = self.storage_region.filter(|region| !region.is_empty());
+        if let Some(region) = &region
+            && (region.starts_with(CLOUD_REGIONS) || region.chars().any(char::is_control))
+        {
+            let message = format!("the storage region {region:.80?} is none of this server");
+            return Err(Error::invalid(message).with_hint("leave storage_region out"));
         }
         let project = project_path(asked, Some(&self.entity_name), Some(&self.project_name))?;
         let mut names = self.artifact_collection_names.unwrap_or_default();
@@ -506,7 +576,7 @@ impl CreateArtifactInput {
         let run = self.run_name.filter(|name| !name.is_empty());
         let run = run.map(|run| run_path(project.entity.as_str(), project.project.as_str(), &run));
         let mut aliases = Vec::new();
-        for alias in self.aliases.unwrap_or_default() {
+        for OrName(alias) in self.aliases.unwrap_or_default() {
             if alias.artifact_collection_name.is_none_or(|of| of == *name)
                 && !aliases.contains(&alias.alias)
             {
@@ -526,13 +596,18 @@ impl CreateArtifactInput {
             digest: self.digest,
             run: run.transpose()?,
             aliases,
-            tags: tag_names(self.tags)?,
+            tags: tag_names(
+                self.tags
+                    .map(|tags| tags.into_iter().map(|tag| tag.0).collect()),
+            )?,
             description: self.description.filter(|text| !text.is_empty()),
             metadata,
             ttl_seconds,
             client_id: client_id(self.client_id)?,
             sequence_client_id: client_id(self.sequence_client_id)?,
             history_step: self.history_step.map(|step| step.0),
+            storage_region: region,
+            shared_id: client_id(self.distributed_id.map(ID))?,
             created_at: Timestamp::now(),
         };
         Ok((sketch, self.enable_digest_deduplication.unwrap_or(false)))
@@ -612,24 +687,30 @@ async fn create_manifest(
     asked: &Asked,
     input: CreateArtifactManifestInput,
 ) -> Result<ArtifactManifestPayload> {
-    let (key, _) = pending(asked, &input.artifact_id).await?;
-    check_file_name(&input.name)?;
+    let (key, sketch) = pending(asked, &input.artifact_id).await?;
+    let mut name = input.name;
     let kind = match input.kind.unwrap_or(ArtifactManifestType::Full) {
         ArtifactManifestType::Full => ManifestKind::Full,
         ArtifactManifestType::Incremental => ManifestKind::Incremental,
+        ArtifactManifestType::Patch if sketch.shared_id.is_none() => {
+            let message = "a patch is of an artifact that several runs write together";
+            return Err(Error::invalid(message));
+        }
         ArtifactManifestType::Patch => {
-            return Err(unsupported(
-                "artifacts that several runs write together are not kept here",
-            ));
+            // All writers call theirs the same.
+            let own = hex::encode(crate::accounts::random::<8>()?);
+            name = format!("{own}/{name}");
+            ManifestKind::Patch
         }
     };
+    check_file_name(&name)?;
     let record = ManifestRecord {
         kind,
         base: base(asked, input.base_artifact_id).await?,
         digest: input.digest.unwrap_or_default(),
         stored: None,
     };
-    put_manifest(asked, &key, &input.name, record).await
+    put_manifest(asked, &key, &name, record).await
 }
 
 async fn update_manifest(
@@ -706,7 +787,7 @@ async fn create_files(
         let node = NewArtifactFile {
             id: ID(ids::encode("ArtifactFile", &[key, &file.name])),
             display_name: file.name.clone(),
-            storage_path: file.name.clone(),
+            storage_path: storage_path(&file.name),
             upload_headers: vec![format!("Content-MD5:{}", file.md5)],
             upload_url,
             upload_multipart_urls: None,
@@ -921,11 +1002,11 @@ async fn link(asked: &Asked, input: LinkArtifactInput) -> Result<LinkArtifactPay
                 name,
             )?
         }
-        (None, Some(id)) => ids::collection(&id)?,
+        (None, Some(id)) => find::collection_by_id(app, &asked.viewer, &id).await?.path,
         (None, None) => return Err(Error::invalid("a link needs a portfolio")),
     };
     asked.viewer.write(&path.project.entity)?;
-    let aliases: Vec<String> = input
+    let mut aliases: Vec<String> = input
         .aliases
         .unwrap_or_default()
         .into_iter()
@@ -956,11 +1037,14 @@ async fn link(asked: &Asked, input: LinkArtifactInput) -> Result<LinkArtifactPay
         }
         Err(e) => return Err(e),
     }
+    let at = place_of(&source);
+    // What comes to a portfolio is the latest there.
+    let latest = "latest".to_owned();
+    if !aliases.contains(&latest) && find::link_in(app, &path, &at).await?.is_none() {
+        aliases.push(latest);
+    }
     let draft = LinkDraft::new().with_aliases(aliases);
-    let made = app
-        .tracker
-        .link_version(&path, &place_of(&source), draft)
-        .await?;
+    let made = app.tracker.link_version(&path, &at, draft).await?;
     records(app).note_link(&id_of(&source), &path).await?;
     Ok(LinkArtifactPayload {
         version_index: i64::try_from(made.index).ok(),
@@ -970,8 +1054,8 @@ async fn link(asked: &Asked, input: LinkArtifactInput) -> Result<LinkArtifactPay
 
 async fn unlink(asked: &Asked, input: &UnlinkArtifactInput) -> Result<()> {
     let app = &asked.app;
-    let path = ids::collection(&input.artifact_portfolio_id)?;
-    asked.viewer.write(&path.project.entity)?;
+    let portfolio = writable_collection(asked, &input.artifact_portfolio_id, true).await?;
+    let path = portfolio.path;
     let source = find::version_by_id(app, &asked.viewer, &input.artifact_id).await?;
     let _lock = app.locks.of(&path).await;
     let link = find::link_in(app, &path, &place_of(&source)).await?;
@@ -984,13 +1068,13 @@ async fn unlink(asked: &Asked, input: &UnlinkArtifactInput) -> Result<()> {
 
 /// A collection that may be changed, of the kind that the id is said to be of.
 async fn writable_collection(asked: &Asked, id: &str, portfolio: bool) -> Result<Collection> {
-    let path = ids::collection(id)?;
-    asked.viewer.write(&path.project.entity)?;
-    let collection = asked.app.tracker.collection(&path).await?;
+    let collection = find::collection_by_id(&asked.app, &asked.viewer, id).await?;
+    asked.viewer.write(&collection.path.project.entity)?;
     match collection.portfolio == portfolio {
         true => Ok(collection),
         false => Err(Error::invalid(format!(
-            "artifact {path} is of the other kind of collections"
+            "artifact {} is of the other kind of collections",
+            collection.path
         ))),
     }
 }
@@ -1002,17 +1086,50 @@ async fn update_collection(
     description: Option<String>,
 ) -> Result<ArtifactCollectionPayload> {
     let path = &collection.path;
-    if name.as_ref().is_some_and(|name| *name != path.name) {
-        let message = format!("artifact {path} cannot be renamed: others find it by its name");
-        return Err(unsupported(message).with_hint("link or log its versions to the new name"));
-    }
+    let _lock = asked.app.locks.of(path).await;
     let mut patch = CollectionPatch::new();
-    patch.description = match description {
-        None => Change::Keep,
-        Some(text) if text.is_empty() => Change::Clear,
-        Some(text) => Change::Set(text),
-    };
+    // Clients read an empty text back as one.
+    patch.description = description.map_or(Change::Keep, Change::Set);
+    if let Some(name) = name.filter(|name| *name != path.name) {
+        let to = CollectionPath::new(path.project.clone(), name)?;
+        write::prepare_rename(&asked.app, &collection, &to).await?;
+        patch.name = Some(to.name);
+    }
     changed_collection(asked, path, patch).await
+}
+
+/// Gives a collection another type, and with it the portfolios that link nothing else: what is in a
+/// portfolio is of its type.
+async fn change_kind(
+    asked: &Asked,
+    collection: &Collection,
+    kind: &str,
+) -> Result<ArtifactCollectionPayload> {
+    let app = &asked.app;
+    let patch = || {
+        let mut patch = CollectionPatch::new();
+        patch.kind = Some(kind.to_owned());
+        patch
+    };
+    let path = &collection.path;
+    let mut portfolios = BTreeSet::new();
+    let mut versions = app.tracker.versions(path);
+    while let Some(version) = versions.try_next().await? {
+        let links = find::links_of(app, &asked.viewer, &version).await?;
+        portfolios.extend(links.into_iter().map(|link| link.collection));
+    }
+    for portfolio in portfolios {
+        let links: Vec<ArtifactVersion> = app.tracker.versions(&portfolio).try_collect().await?;
+        let here = |link: &ArtifactVersion| {
+            link.link_of
+                .as_ref()
+                .is_some_and(|of| of.collection == *path)
+        };
+        if links.iter().all(here) && asked.viewer.write(&portfolio.project.entity).is_ok() {
+            changed_collection(asked, &portfolio, patch()).await?;
+        }
+    }
+    changed_collection(asked, path, patch()).await
 }
 
 async fn changed_collection(
@@ -1265,11 +1382,8 @@ impl ArtifactMutation {
         if input.destination_artifact_type_name.is_empty() {
             return Err(told(Error::invalid("an artifact has a type")));
         }
-        let mut patch = CollectionPatch::new();
-        patch.kind = Some(input.destination_artifact_type_name);
-        changed_collection(asked, &collection.path, patch)
-            .await
-            .map_err(told)
+        let kind = input.destination_artifact_type_name;
+        change_kind(asked, &collection, &kind).await.map_err(told)
     }
 
     /// Deletes a collection with its versions, for good.

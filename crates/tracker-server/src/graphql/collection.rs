@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_graphql::{Context, ID, Interface, Object, SimpleObject};
 use futures::{StreamExt, TryStreamExt};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use tracker_model::{
     ArtifactVersion, Collection, CollectionPath, JsonObject, JsonPatch, ProjectPath, Result,
     Timestamp,
@@ -14,15 +14,13 @@ use super::{
     Asked, GraphResult,
     artifact::{ArtifactCollectionMembership, ArtifactDigestAlgorithm, ArtifactNode},
     found,
-    page::{PageInfo, connection, page_of, wanted},
+    listing::{self, Field, Listing},
+    page::{self, PageInfo, connection, page_of, wanted},
     project::{ProjectNode, project_at},
     scalars::{DateTime, JsonString},
     told,
 };
-use crate::{
-    artifacts::{find, unsupported},
-    ids, wire,
-};
+use crate::{artifacts::find, ids, wire};
 
 connection!(
     ArtifactCollectionConnection,
@@ -280,18 +278,15 @@ impl CollectionNode {
         order: Option<String>,
         filters: Option<JsonString>,
     ) -> Result<VersionedArtifactConnection> {
-        let committed = only_committed(filters.as_ref())?;
-        let ascending = ascends(order.as_deref())?;
+        let listing = Listing::parse(filters.as_ref(), order.as_deref(), &VERSION_FIELDS)?;
         let mut versions: Vec<ArtifactVersion> = asked
             .app
             .tracker
             .versions(self.path())
             .try_collect()
             .await?;
-        if !ascending {
-            versions.reverse();
-        }
-        versions.retain(|_| committed);
+        versions.reverse();
+        let versions = listing.apply(versions, version_document);
         let total = i64::try_from(versions.len()).ok();
         let versions = futures::stream::iter(versions.into_iter().map(Ok));
         let page = page_of(versions, after.as_deref(), wanted(first, 50)).await?;
@@ -321,37 +316,61 @@ impl CollectionNode {
     }
 }
 
-/// Whether a list of versions is to have those that are committed, which all are.
-fn only_committed(filters: Option<&JsonString>) -> Result<bool> {
-    let Some(JsonString(text)) = filters else {
-        return Ok(true);
-    };
-    let filters = wire::object("the filter", text)?;
-    let mut states = filters
-        .iter()
-        .map(|(key, value)| match (key.as_str(), value) {
-            ("state", Json::String(state)) => Ok(state == "COMMITTED"),
-            _ => Err(unsupported(format!(
-                "versions of artifacts cannot be filtered by {key:.80?}"
-            ))),
-        });
-    states.try_fold(true, |all, one| Ok(all && one?))
+/// What versions are filtered and ordered by.
+const VERSION_FIELDS: [Field; 12] = [
+    Field("state", &[]),
+    Field("versionIndex", &["version_index"]),
+    Field("createdAt", &["created_at"]),
+    Field("tags", &["tag"]),
+    Field("aliases", &["alias"]),
+    Field("digest", &[]),
+    Field("description", &[]),
+    Field("metadata", &[]),
+    Field("size", &[]),
+    Field("fileCount", &["file_count"]),
+    Field("historyStep", &["history_step"]),
+    Field("ttlDurationSeconds", &["ttl_duration_seconds"]),
+];
+
+fn version_document(version: &ArtifactVersion) -> Json {
+    let said = |key| wire::own(&version.extras, key);
+    json!({
+        "state": "COMMITTED",
+        "versionIndex": version.index,
+        "createdAt": listing::time(version.created_at),
+        "tags": version.tags,
+        "aliases": version.aliases,
+        "digest": said("digest"),
+        "description": version.description,
+        "metadata": version.metadata,
+        "size": version.size,
+        "fileCount": version.entries,
+        "historyStep": said("historyStep"),
+        "ttlDurationSeconds": version.ttl_seconds,
+    })
 }
 
-/// Whether the oldest version comes first.
-fn ascends(order: Option<&str>) -> Result<bool> {
-    let order = order.unwrap_or_default().trim();
-    let (ascending, key) = match order.strip_prefix('-') {
-        Some(key) => (false, key),
-        None => (true, order.strip_prefix('+').unwrap_or(order)),
-    };
-    match key {
-        "" => Ok(false),
-        "createdAt" | "created_at" | "versionIndex" | "version_index" => Ok(ascending),
-        _ => Err(unsupported(format!(
-            "versions of artifacts cannot be ordered by {key:.80?}"
-        ))),
-    }
+/// What collections are filtered and ordered by.
+const COLLECTION_FIELDS: [Field; 7] = [
+    Field("name", &[]),
+    Field("type", &["artifactType"]),
+    Field("description", &[]),
+    Field("createdAt", &["created_at"]),
+    Field("updatedAt", &["updated_at"]),
+    Field("tags", &["tag"]),
+    Field("state", &[]),
+];
+
+fn collection_document(collection: &Collection) -> Json {
+    json!({
+        "name": collection.path.name,
+        "type": collection.kind,
+        "description": collection.description,
+        "createdAt": listing::time(collection.created_at),
+        "updatedAt": collection.updated_at.map(listing::time),
+        "tags": tags_of(collection),
+        "state": "READY",
+    })
 }
 
 /// Versions of a collection.
@@ -497,9 +516,14 @@ impl ArtifactTypeNode {
         filters: Option<JsonString>,
         order: Option<String>,
     ) -> GraphResult<ArtifactCollectionConnection> {
-        unfiltered(filters.as_ref(), order.as_deref()).map_err(told)?;
-        let kind = Some(self.name.as_str());
-        let page = collections(Asked::of(ctx)?, &self.project, kind, after, first).await;
+        let wanted = Wanted {
+            kind: Some(self.name.clone()),
+            after,
+            first,
+            filters,
+            order,
+        };
+        let page = collections(Asked::of(ctx)?, &self.project, wanted).await;
         page.map_err(told)
     }
 
@@ -532,27 +556,29 @@ pub(crate) async fn in_project(
     Ok(collection.map(CollectionNode::new))
 }
 
-/// Collections come by name; a client is not told otherwise.
-pub(crate) fn unfiltered(filters: Option<&JsonString>, order: Option<&str>) -> Result<()> {
-    let filtered =
-        filters.is_some_and(|JsonString(text)| !matches!(text.trim(), "" | "{}" | "null"));
-    match filtered || order.is_some_and(|order| !order.is_empty()) {
-        true => Err(unsupported(
-            "collections of artifacts are neither filtered nor ordered here",
-        )),
-        false => Ok(()),
-    }
+/// Which collections of a project a client wants.
+pub(crate) struct Wanted {
+    pub(crate) kind: Option<String>,
+    pub(crate) after: Option<String>,
+    pub(crate) first: Option<i64>,
+    pub(crate) filters: Option<JsonString>,
+    pub(crate) order: Option<String>,
 }
 
-/// A page of the collections of a project, by name.
+/// A page of the collections of a project, by name unless it is told otherwise.
 pub(crate) async fn collections(
     asked: &Asked,
     project: &ProjectPath,
-    kind: Option<&str>,
-    after: Option<String>,
-    first: Option<i64>,
+    wanted: Wanted,
 ) -> Result<ArtifactCollectionConnection> {
-    let kind = kind.map(str::to_owned);
+    let Wanted {
+        kind,
+        after,
+        first,
+        filters,
+        order,
+    } = wanted;
+    let listing = Listing::parse(filters.as_ref(), order.as_deref(), &COLLECTION_FIELDS)?;
     let all = asked
         .app
         .tracker
@@ -560,34 +586,15 @@ pub(crate) async fn collections(
         .try_filter(move |collection| {
             std::future::ready(kind.as_ref().is_none_or(|kind| collection.kind == *kind))
         });
-    let all: Vec<Collection> = all.try_collect().await?;
+    let all = listing.apply(all.try_collect().await?, collection_document);
     let total = i64::try_from(all.len()).ok();
     let all = futures::stream::iter(all.into_iter().map(Ok)).boxed();
-    let (first, collections, more) = page_of(all, after.as_deref(), wanted(first, 50)).await?;
+    let (first, collections, more) =
+        page_of(all, after.as_deref(), page::wanted(first, 50)).await?;
     let nodes = collections
         .into_iter()
         .map(|c| CollectionNode::new(c).into());
     let mut page = ArtifactCollectionConnection::page(first, nodes.collect(), more);
     page.total_count = total;
     Ok(page)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_versions_are_filtered_by_their_state_alone() {
-        let filter = |text: &str| only_committed(Some(&JsonString(text.to_owned())));
-        assert!(only_committed(None).unwrap());
-        assert!(filter(r#"{"state": "COMMITTED"}"#).unwrap());
-        assert!(filter("{}").unwrap());
-        assert!(!filter(r#"{"state": "PENDING"}"#).unwrap());
-        for text in [r#"{"tags": "x"}"#, r#"{"state": {"$ne": "PENDING"}}"#, "["] {
-            assert!(filter(text).is_err(), "{text}");
-        }
-        assert!(!ascends(None).unwrap() && !ascends(Some("-createdAt")).unwrap());
-        assert!(ascends(Some("+created_at")).unwrap() && ascends(Some("versionIndex")).unwrap());
-        assert!(ascends(Some("size")).is_err());
-    }
 }

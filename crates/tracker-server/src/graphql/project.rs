@@ -200,9 +200,14 @@ impl ProjectNode {
         filters: Option<JsonString>,
         order: Option<String>,
     ) -> GraphResult<ArtifactCollectionConnection> {
-        collection::unfiltered(filters.as_ref(), order.as_deref()).map_err(told)?;
-        let asked = Asked::of(ctx)?;
-        let page = collection::collections(asked, self.path(), None, after, first).await;
+        let wanted = collection::Wanted {
+            kind: None,
+            after,
+            first,
+            filters,
+            order,
+        };
+        let page = collection::collections(Asked::of(ctx)?, self.path(), wanted).await;
         page.map_err(told)
     }
 

@@ -21,7 +21,13 @@ use super::{
     session::UserNode,
     told,
 };
-use crate::{artifacts::manifest, files::mime_of, ids, signed::Grant, stream, wire};
+use crate::{
+    artifacts::{manifest, storage_path},
+    files::mime_of,
+    ids,
+    signed::Grant,
+    stream, wire,
+};
 
 /// A run.
 #[derive(Debug, Clone)]
@@ -609,9 +615,9 @@ impl FileNode {
         Ok(self.signed_url(Asked::of(ctx)?))
     }
 
-    /// The path inside an artifact.
-    async fn storage_path(&self) -> Option<&str> {
-        matches!(self.place, Place::Version(_)).then_some(&self.name)
+    /// Of a file of an artifact alone.
+    async fn storage_path(&self) -> Option<String> {
+        matches!(self.place, Place::Version(_)).then(|| storage_path(&self.name))
     }
 
     async fn size_bytes(&self) -> Int64 {

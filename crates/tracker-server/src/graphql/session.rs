@@ -355,11 +355,15 @@ pub(crate) struct LocalVersionInfo {
 }
 
 /// What clients may rely on. What is not named here they do the simplest way.
-const FEATURES: [&str; 10] = [
+const FEATURES: &[&str] = &[
     "UPDATE_RUN_STATE",
     "STRUCTURED_CONSOLE_LOGS",
     "FILESTREAM_GZIP",
+    "LARGE_FILENAMES",
+    "CLIENT_IDS",
     "TOTAL_COUNT_IN_FILE_CONNECTION",
+    "ARTIFACT_TAGS",
+    "ARTIFACT_COLLECTIONS_FILTERING_SORTING",
     "SWEEPS_QUERY_FILTERING",
     "PROJECT_ARTIFACT_COLLECTION_MEMBERSHIP",
     "ARTIFACT_COLLECTION_MEMBERSHIP_FILES",

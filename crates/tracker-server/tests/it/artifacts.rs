@@ -13,11 +13,11 @@ use tracker_model::{
 
 use crate::support::{Client, World};
 
-fn md5(contents: &[u8]) -> String {
+pub(crate) fn md5(contents: &[u8]) -> String {
     STANDARD.encode(Md5::digest(contents))
 }
 
-type Files<'a> = BTreeMap<&'a str, &'a str>;
+pub(crate) type Files<'a> = BTreeMap<&'a str, &'a str>;
 
 /// The digest of an artifact with these files.
 fn digest(files: &Files<'_>) -> String {
@@ -28,7 +28,7 @@ fn digest(files: &Files<'_>) -> String {
     hex::encode(hasher.finalize())
 }
 
-async fn create(
+pub(crate) async fn create(
     client: &Client,
     name: &str,
     files: &Files<'_>,
@@ -66,7 +66,7 @@ async fn announce(client: &Client, id: &str, files: &[(&str, &str)]) -> Result<V
     Ok(edges.iter().map(|edge| edge["node"].clone()).collect())
 }
 
-async fn put_manifest(client: &Client, id: &str, contents: Json) {
+pub(crate) async fn put_manifest(client: &Client, id: &str, contents: Json) {
     let text = json!({"version": 1, "contents": contents}).to_string();
     let query = "mutation List($id: ID!, $md5: String!) {
         createArtifactManifest(input: {artifactID: $id, name: \"m.json\", digest: $md5, type: FULL}) {
@@ -88,16 +88,16 @@ fn listed(files: &Files<'_>) -> Json {
     Json::Object(files.iter().map(entry).collect())
 }
 
-async fn commit(client: &Client, id: &str) -> Result<Json, String> {
+pub(crate) async fn commit(client: &Client, id: &str) -> Result<Json, String> {
     let query = "mutation End($id: ID!) { commitArtifact(input: {artifactID: $id}) {
-        artifact { id digest versionIndex state aliases { alias } metadata size fileCount
+        artifact { id digest commitHash versionIndex state aliases { alias } metadata size fileCount
             createdBy { ... on Run { name } } } } }";
     let mut data = client.try_ask(query, json!({"id": id})).await?;
     Ok(data["commitArtifact"]["artifact"].take())
 }
 
 /// Logs a version, uploading what the server asks for; answers it and the names that were uploaded.
-async fn log(
+pub(crate) async fn log(
     client: &Client,
     name: &str,
     files: &Files<'_>,
@@ -122,7 +122,7 @@ async fn log(
     (commit(client, id).await.unwrap(), uploaded)
 }
 
-async fn ada(world: &World) -> Client {
+pub(crate) async fn ada(world: &World) -> Client {
     let run = "ada/p/maker".parse().unwrap();
     world
         .tracker
@@ -132,7 +132,7 @@ async fn ada(world: &World) -> Client {
     world.user("ada").await
 }
 
-fn aliases(artifact: &Json) -> Vec<&str> {
+pub(crate) fn aliases(artifact: &Json) -> Vec<&str> {
     let all = artifact["aliases"].as_array().unwrap();
     all.iter()
         .map(|alias| alias["alias"].as_str().unwrap())
@@ -144,7 +144,7 @@ const NAMED: &str = "query Named($name: String!) { project(name: \"p\", entityNa
         currentManifest { file { directUrl } }
         files(first: 10) { totalCount edges { node { name directUrl md5 sizeBytes } } } } } }";
 
-async fn named(client: &Client, name: &str) -> Json {
+pub(crate) async fn named(client: &Client, name: &str) -> Json {
     let mut data = client.ask(NAMED, json!({"name": name})).await;
     data["project"]["artifact"].take()
 }
@@ -162,6 +162,7 @@ async fn versions_follow_each_other() {
     );
     assert_eq!((&made["size"], &made["fileCount"]), (&json!(6), &json!(2)));
     assert_eq!(made["createdBy"]["name"], "maker");
+    assert_eq!(made["commitHash"].as_str().map(str::len), Some(64));
     assert_eq!(made["metadata"], r#"{"rows":"NaN"}"#);
 
     // What the latest version has is not asked for again, wherever it was there.
@@ -513,7 +514,7 @@ async fn links_stand_for_versions() {
     );
     assert_eq!(
         (&place["artifact"]["id"], aliases(place)),
-        (&made["id"], vec!["best"])
+        (&made["id"], vec!["best", "latest"])
     );
     assert_eq!(
         place["artifact"]["artifactSequence"],

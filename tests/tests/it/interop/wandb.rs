@@ -81,7 +81,7 @@ fn artifacts(version: Wandb) -> Result<()> {
     ensure!(seen == wanted, "{seen:#}\nand not\n{wanted:#}");
     // The command line reads the same bytes.
     let trackway = &peer.trackway;
-    let output = trackway.output(["artifacts", "get", "shelves/data:v1", "-o", "got"])?;
+    let output = trackway.output(["artifacts", "get", "shelves/renamed:v1", "-o", "got"])?;
     // One entry is a reference, whose contents are elsewhere.
     ensure!(output.status.code() == Some(3), "{}", output.status);
     let got = fs::read(trackway.scratch().join("got/two.txt"))?;
