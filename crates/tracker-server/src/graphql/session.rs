@@ -356,6 +356,7 @@ pub(crate) struct LocalVersionInfo {
 
 /// What clients may rely on. What is not named here they do the simplest way.
 const FEATURES: &[&str] = &[
+    "SWEEPS_LOCAL_SCHEDULER",
     "UPDATE_RUN_STATE",
     "STRUCTURED_CONSOLE_LOGS",
     "FILESTREAM_GZIP",

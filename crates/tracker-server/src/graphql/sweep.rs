@@ -168,8 +168,9 @@ impl SweepNode {
         self.word("scheduler")
     }
 
-    async fn controller_run_name(&self) -> Option<String> {
-        None
+    /// The id of the run that the logs of a program go to which says what the sweep tries.
+    async fn controller_run_name(&self) -> String {
+        format!("{}-controller", self.0.path.sweep)
     }
 
     async fn runs(
@@ -431,6 +432,21 @@ pub(crate) struct HeartbeatAgent {
     id: ID,
 }
 
+#[derive(Debug, InputObject)]
+pub(crate) struct EnqueueSweepRunInput {
+    /// Of the sweep.
+    id: ID,
+    config: JsonString,
+    display_name: Option<String>,
+}
+
+#[derive(Debug, SimpleObject)]
+pub(crate) struct EnqueueSweepRunPayload {
+    /// The id of the run inside its project.
+    id: Option<String>,
+    run_queue_item_id: Option<ID>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct SweepMutation;
 
@@ -446,6 +462,25 @@ impl SweepMutation {
         Ok(UpsertSweepPayload {
             sweep: Some(SweepNode(Arc::new(sweep))),
             config_validation_warnings: Vec::new(),
+        })
+    }
+
+    /// Makes a run that the next agent of the sweep gets.
+    async fn enqueue_sweep_run(
+        &self,
+        ctx: &Context<'_>,
+        input: EnqueueSweepRunInput,
+    ) -> GraphResult<EnqueueSweepRunPayload> {
+        let asked = Asked::of(ctx)?;
+        let path = ids::sweep(&input.id).map_err(told)?;
+        asked.viewer.write(&path.entity).map_err(told)?;
+        let sweep = asked.app.tracker.sweep(&path).await.map_err(told)?;
+        let user = asked.viewer.user.name.as_str();
+        let (config, name) = (input.config.0, input.display_name);
+        let id = hand_out::enqueue(&asked.app, &sweep, &config, name, user).await;
+        Ok(EnqueueSweepRunPayload {
+            id: Some(id.map_err(told)?),
+            run_queue_item_id: None,
         })
     }
 
@@ -563,7 +598,8 @@ async fn upsert(asked: &Asked, mut input: UpsertSweepInput) -> Result<Sweep> {
         let scheduled =
             matches!(&input.controller, Some(JsonString(text)) if text.contains("local"));
         // Whoever brings a controller of their own may search as they like.
-        if !scheduled && !config.contains_key("controller") {
+        let own = scheduled || config.contains_key("controller") || hand_out::scheduled(&config);
+        if !own {
             Space::parse(&config)?;
             Hyperband::parse(&config)?;
         }

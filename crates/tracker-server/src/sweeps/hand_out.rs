@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use tracker_client::value_at;
 use tracker_model::{
-    Error, ErrorKind, Goal, JsonObject, RecordCondition, Result, RunParts, RunQuery, Sweep,
-    SweepPatch, SweepPath, SweepState, Timestamp,
+    Change, Error, ErrorKind, Goal, JsonObject, Precondition, RecordCondition, Result, RunParts,
+    RunPatch, RunQuery, RunState, Sweep, SweepPatch, SweepPath, SweepState, Timestamp,
 };
 
 use super::{
@@ -15,10 +15,12 @@ use super::{
     hyperband,
     space::{Method, Space, wrapped},
 };
-use crate::app::App;
+use crate::{app::App, names::name_for, wire::WireConfig};
 
 /// The space of records that holds agents, by `entity/project/sweep/agent`.
 const AGENTS: &str = "agent";
+/// The space of records that holds runs which wait for an agent, by `entity/project/sweep/time-run`.
+const WAITING: &str = "sweep-run";
 /// The space of records that says how many runs of a sweep were handed out.
 const HANDED_OUT: &str = "sweep";
 
@@ -113,7 +115,13 @@ pub(crate) async fn heartbeat(
             }
         }
         SweepState::Pending | SweepState::Running if running.is_empty() => {
-            match next(app, &known).await? {
+            let handed = match waiting(app, sweep).await? {
+                Some(run) => Some(run),
+                // Somebody else says what is tried, and is not done yet.
+                None if scheduled(&known.config) => return keep_quiet(app, sweep, &agent).await,
+                None => next(app, &known).await?,
+            };
+            match handed {
                 Some((run, args)) => {
                     agent.runs.push(run.clone());
                     let program = known.config.get("program").cloned().unwrap_or_default();
@@ -132,6 +140,62 @@ pub(crate) async fn heartbeat(
     }
     keep(app, sweep, &agent, RecordCondition::None).await?;
     Ok(commands)
+}
+
+/// Whether a program of the user's says what a sweep tries.
+pub(crate) fn scheduled(config: &JsonObject) -> bool {
+    config.get("scheduler").is_some_and(Json::is_object)
+}
+
+/// Keeps that the agent lives, and has nothing for it to do.
+async fn keep_quiet(app: &App, sweep: &SweepPath, agent: &Agent) -> Result<Vec<Json>> {
+    keep(app, sweep, agent, RecordCondition::None).await?;
+    Ok(Vec::new())
+}
+
+/// Makes a run of a sweep that the next agent gets, with a config as agents are told it; answers
+/// its id.
+pub(crate) async fn enqueue(
+    app: &App,
+    sweep: &Sweep,
+    args: &str,
+    name: Option<String>,
+    user: &str,
+) -> Result<String> {
+    let id = random_id()?;
+    let path = sweep.path.project_path().run(id.parse()?);
+    let query = RunQuery::of_project(&sweep.path.project_path());
+    let count = app.tracker.count_runs(&query).await?;
+    let mut patch = RunPatch::new().with_state(RunState::Pending);
+    patch.name = Change::Set(name.unwrap_or_else(|| name_for(&path, count + 1)));
+    patch.sweep = Change::Set(sweep.path.sweep.to_string());
+    patch.user = Change::Set(user.to_owned());
+    WireConfig::parse(args)?.apply(&mut patch, None);
+    app.tracker
+        .upsert_run(&path, patch, Precondition::Absent)
+        .await?;
+    // Last: an agent that has it finds the run.
+    let args = crate::wire::object("the config", args)?;
+    let key = format!("{}/{:020}-{id}", sweep.path, Timestamp::now().as_millis());
+    let said = json!({"run": id, "args": args});
+    app.records
+        .put_record(WAITING, &key, said, RecordCondition::Absent)
+        .await?;
+    Ok(id)
+}
+
+/// The run that waits longest. No two agents get the same one.
+async fn waiting(app: &App, sweep: &SweepPath) -> Result<Option<(String, JsonObject)>> {
+    let mut records = app.records.records(WAITING, &format!("{sweep}/"));
+    while let Some(record) = records.try_next().await? {
+        let run = record.value.get("run").and_then(Json::as_str);
+        let args = record.value.get("args").and_then(Json::as_object);
+        let taken = app.records.delete_record(WAITING, &record.key).await?;
+        if let (true, Some(run), Some(args)) = (taken, run, args) {
+            return Ok(Some((run.to_owned(), args.clone())));
+        }
+    }
+    Ok(None)
 }
 
 async fn set_state(app: &App, sweep: &SweepPath, state: SweepState) -> Result<()> {

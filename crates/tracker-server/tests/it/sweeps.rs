@@ -98,6 +98,60 @@ async fn bayes_learns_from_runs_of_its_own_and_others() {
 }
 
 #[tokio::test]
+async fn agents_get_what_is_enqueued() {
+    let server = TestServer::start().await;
+    let config = json!({"method": "custom", "scheduler": {"engine": "mine"},
+        "parameters": {"x": {"values": [1, 2]}}});
+    let sweep = make(&server, &config, None).await;
+    let agent = agent(&server, &sweep).await;
+    let query = "query($sweep: String!) { project(name: \"p\", entityName: \"local\") { sweep(sweepName: $sweep) \
+         { id state controllerRunName runs { edges { node { name displayName state config sweepName } } } } } }";
+    let said = server.data(query, json!({"sweep": sweep})).await["project"]["sweep"].clone();
+    assert_eq!(said["controllerRunName"], format!("{sweep}-controller"));
+    // Nothing is made up while the scheduler thinks.
+    assert_eq!(command(&server, &agent).await, Json::Null);
+    let enqueue = "mutation($id: ID!, $config: JSONString!, $name: String) { \
+         enqueueSweepRun(input: {id: $id, config: $config, displayName: $name}) { id } }";
+    let mut made = Vec::new();
+    for (x, name) in [(7, Some("seven")), (8, None)] {
+        let args = json!({"x": {"value": x}}).to_string();
+        let variables = json!({"id": said["id"], "config": args, "name": name});
+        let answer = server.data(enqueue, variables).await;
+        made.push(answer["enqueueSweepRun"]["id"].clone());
+    }
+    let said = server.data(query, json!({"sweep": sweep})).await;
+    let runs = said["project"]["sweep"]["runs"]["edges"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let seven = runs
+        .iter()
+        .find(|run| run["node"]["name"] == made[0])
+        .unwrap();
+    let node = json!({"name": made[0], "displayName": "seven", "state": "pending",
+        "config": "{\"x\":{\"value\":7}}", "sweepName": sweep});
+    assert_eq!(seven["node"], node);
+    for (id, x) in made.iter().zip([7, 8]) {
+        let command = command(&server, &agent).await;
+        assert_eq!((&command["type"], &command["run_id"]), (&json!("run"), id));
+        assert_eq!(command["args"], json!({"x": {"value": x}}));
+        run(
+            &server,
+            id.as_str().unwrap(),
+            Some(&sweep),
+            &command["args"],
+            0.5,
+        )
+        .await;
+    }
+    assert_eq!(command(&server, &agent).await, Json::Null);
+    // Somebody else's sweep takes no runs.
+    let variables = json!({"id": said["project"]["sweep"]["id"], "config": "{}"});
+    let answer = server.query(Who::Eve, enqueue, variables).await;
+    assert!(answer["errors"][0]["message"].is_string(), "{answer}");
+}
+
+#[tokio::test]
 async fn what_a_sweep_cannot_be_is_told() {
     let server = TestServer::start().await;
     let parameters = json!({"x": {"values": [1, 2]}});
