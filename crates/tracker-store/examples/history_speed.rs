@@ -186,23 +186,28 @@ async fn scan(store: &EmbeddedStore, run: &RunPath, query: HistoryQuery) -> usiz
     points
 }
 
-/// A noisy curve, logged about once a second.
-fn batches(series: usize) -> Vec<PointBatch> {
-    let mut state = series as u64 + 1;
-    let mut random = move || {
+/// Numbers that look random.
+fn random(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed;
+    move || {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
         state
-    };
+    }
+}
+
+/// A noisy curve, logged about once a second, all series together.
+fn batches(series: usize) -> Vec<PointBatch> {
+    let (mut noise, mut jitter) = (random(series as u64 + 1), random(1));
     let mut value = 3.0;
     let key = format!("train/metric{series}");
     let batch = |start: usize| {
         let (mut steps, mut ms, mut values) = (Vec::new(), Vec::new(), Vec::new());
         for step in start..start + BATCH {
-            value = value * 0.9999 + (random() % 10_000) as f64 * 1e-6 - 0.005;
+            value = value * 0.9999 + (noise() % 10_000) as f64 * 1e-6 - 0.005;
             steps.push(step as i64);
-            ms.push(1_700_000_000_000 + step as i64 * 1000 + (random() % 40) as i64);
+            ms.push(1_700_000_000_000 + step as i64 * 1000 + (jitter() % 40) as i64);
             values.push(value);
         }
         PointBatch {
