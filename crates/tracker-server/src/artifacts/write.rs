@@ -380,6 +380,15 @@ async fn plan(app: &App, viewer: &Viewer, key: &str, id: &str) -> Result<Plan> {
         let message = "the artifact has no manifest: it was not uploaded";
         return Err(Error::invalid(message));
     }
+    // Each is small enough by itself.
+    let sizes = manifests.iter().filter_map(|one| one.stored.as_ref());
+    let size = sizes.fold(0, |sum: u64, one| sum.saturating_add(one.size));
+    let limit = app.options.max_body;
+    if usize::try_from(size).map_or(true, |size| size > limit) {
+        let message =
+            format!("the manifests of the artifact have more than {limit} bytes together");
+        return Err(Error::invalid(message));
+    }
     let mut known = BTreeMap::new();
     for record in manifests {
         let manifest = read_manifest(app, record.stored.as_ref()).await?;

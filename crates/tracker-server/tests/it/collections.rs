@@ -1,11 +1,14 @@
 //! Collections of artifacts: their names, lists of them, and versions that several runs write.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use serde_json::{Value as Json, json};
 use tracker_model::{
     ArtifactDraft, ArtifactStore, CollectionPatch, CollectionPath, CollectionStore, Content,
-    bytes_of,
+    MemoryTracker, bytes_of,
 };
+use tracker_server::Options;
 
 use crate::{
     artifacts::{Files, ada, aliases, commit, create, log, md5, named},
@@ -348,4 +351,20 @@ async fn aliases_and_tags_may_be_names_alone() {
     );
     let wrong = json!({"digest": made["digest"], "aliases": [7]});
     ada.try_ask(query, wrong).await.unwrap_err();
+}
+
+/// What many writers say together is no more than what one may say.
+#[tokio::test]
+async fn manifests_of_many_writers_are_bounded_together() {
+    let mut options = Options::new();
+    options.max_body = 2_000;
+    let world = World::with_options(Arc::new(MemoryTracker::new()), options).await;
+    let ada = ada(&world).await;
+    let begun = ada.ask(BEGIN, shared(Some("group"), "1")).await;
+    let id = &begun["createArtifact"]["artifact"]["id"];
+    for name in ["a", "b", "c"] {
+        add(&ada, id, &name.repeat(800), "x").await;
+    }
+    let refused = commit(&ada, id.as_str().unwrap()).await.unwrap_err();
+    assert!(refused.contains("2000 bytes together"), "{refused}");
 }
