@@ -1,6 +1,7 @@
 //! What a sweep tries next.
 
 pub(crate) mod bayes;
+pub(crate) mod controller;
 pub(crate) mod hand_out;
 pub(crate) mod hyperband;
 pub(crate) mod space;

@@ -46,8 +46,12 @@ pub(crate) struct WireConfig {
 
 impl WireConfig {
     pub(crate) fn parse(text: &str) -> Result<Self> {
+        object("the config", text).map(Self::of)
+    }
+
+    pub(crate) fn of(config: JsonObject) -> Self {
         let mut out = Self::default();
-        for (key, entry) in object("the config", text)? {
+        for (key, entry) in config {
             let mut entry = match entry {
                 Json::Object(entry) if entry.contains_key("value") => entry,
                 // What is no entry is a value.
@@ -65,7 +69,7 @@ impl WireConfig {
                 }
             }
         }
-        Ok(out)
+        out
     }
 
     /// The change that this makes to a run. What the SDK noted earlier stays: a resumed run sends

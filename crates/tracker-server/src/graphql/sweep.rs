@@ -475,9 +475,8 @@ impl SweepMutation {
         let path = ids::sweep(&input.id).map_err(told)?;
         asked.viewer.write(&path.entity).map_err(told)?;
         let sweep = asked.app.tracker.sweep(&path).await.map_err(told)?;
-        let user = asked.viewer.user.name.as_str();
         let (config, name) = (input.config.0, input.display_name);
-        let id = hand_out::enqueue(&asked.app, &sweep, &config, name, user).await;
+        let id = hand_out::enqueue(&asked.app, &sweep, &config, name).await;
         Ok(EnqueueSweepRunPayload {
             id: Some(id.map_err(told)?),
             run_queue_item_id: None,

@@ -12,7 +12,7 @@ use tracker_model::{
 
 use super::{
     bayes::{self, Trial},
-    hyperband,
+    controller, hyperband,
     space::{Method, Space, wrapped},
 };
 use crate::{app::App, names::name_for, wire::WireConfig};
@@ -110,19 +110,26 @@ pub(crate) async fn heartbeat(
         }
         SweepState::Finished if running.is_empty() => commands.push(json!({"type": "exit"})),
         SweepState::Running if !running.is_empty() => {
-            for run in hyperband::losers(app, &known, &running).await? {
+            let losers = match controller::is_local(&known.config) {
+                true => controller::losers(&known, &running),
+                false => hyperband::losers(app, &known, &running).await?,
+            };
+            for run in losers {
                 commands.push(json!({"type": "stop", "run_id": run}));
             }
         }
         SweepState::Pending | SweepState::Running if running.is_empty() => {
-            let handed = match waiting(app, sweep).await? {
-                Some(run) => Some(run),
-                // Somebody else says what is tried, and is not done yet.
-                None if scheduled(&known.config) => return keep_quiet(app, sweep, &agent).await,
+            let next = match waiting(app, sweep).await? {
+                Some((run, args)) => Next::Run(run, args),
+                None if controller::is_local(&known.config) => {
+                    controller::next(app, &known).await?
+                }
+                None if scheduled(&known.config) => Next::Wait,
                 None => next(app, &known).await?,
             };
-            match handed {
-                Some((run, args)) => {
+            match next {
+                Next::Wait => {}
+                Next::Run(run, args) => {
                     agent.runs.push(run.clone());
                     let program = known.config.get("program").cloned().unwrap_or_default();
                     commands.push(json!({
@@ -130,7 +137,7 @@ pub(crate) async fn heartbeat(
                     }));
                     set_state(app, sweep, SweepState::Running).await?;
                 }
-                None => {
+                Next::Over => {
                     set_state(app, sweep, SweepState::Finished).await?;
                     commands.push(json!({"type": "exit"}));
                 }
@@ -142,15 +149,20 @@ pub(crate) async fn heartbeat(
     Ok(commands)
 }
 
-/// Whether a program of the user's says what a sweep tries.
-pub(crate) fn scheduled(config: &JsonObject) -> bool {
-    config.get("scheduler").is_some_and(Json::is_object)
+/// What a sweep has for an agent.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// A run, and the values of its parameters.
+    Run(String, JsonObject),
+    /// Nothing yet.
+    Wait,
+    /// Nothing any more.
+    Over,
 }
 
-/// Keeps that the agent lives, and has nothing for it to do.
-async fn keep_quiet(app: &App, sweep: &SweepPath, agent: &Agent) -> Result<Vec<Json>> {
-    keep(app, sweep, agent, RecordCondition::None).await?;
-    Ok(Vec::new())
+/// Whether the runs of a sweep are enqueued by a program of the user's.
+pub(crate) fn scheduled(config: &JsonObject) -> bool {
+    config.get("scheduler").is_some_and(Json::is_object)
 }
 
 /// Makes a run of a sweep that the next agent gets, with a config as agents are told it; answers
@@ -160,28 +172,40 @@ pub(crate) async fn enqueue(
     sweep: &Sweep,
     args: &str,
     name: Option<String>,
-    user: &str,
 ) -> Result<String> {
     let id = random_id()?;
-    let path = sweep.path.project_path().run(id.parse()?);
-    let query = RunQuery::of_project(&sweep.path.project_path());
-    let count = app.tracker.count_runs(&query).await?;
-    let mut patch = RunPatch::new().with_state(RunState::Pending);
-    patch.name = Change::Set(name.unwrap_or_else(|| name_for(&path, count + 1)));
-    patch.sweep = Change::Set(sweep.path.sweep.to_string());
-    patch.user = Change::Set(user.to_owned());
-    WireConfig::parse(args)?.apply(&mut patch, None);
-    app.tracker
-        .upsert_run(&path, patch, Precondition::Absent)
-        .await?;
-    // Last: an agent that has it finds the run.
     let args = crate::wire::object("the config", args)?;
+    make_run(app, sweep, &id, &args, name).await?;
+    // Last: an agent that has it finds the run.
     let key = format!("{}/{:020}-{id}", sweep.path, Timestamp::now().as_millis());
     let said = json!({"run": id, "args": args});
     app.records
         .put_record(WAITING, &key, said, RecordCondition::Absent)
         .await?;
     Ok(id)
+}
+
+/// Makes a run of a sweep that no agent has yet.
+///
+/// # Errors
+/// `AlreadyExists` if there is such a run.
+pub(crate) async fn make_run(
+    app: &App,
+    sweep: &Sweep,
+    id: &str,
+    args: &JsonObject,
+    name: Option<String>,
+) -> Result<()> {
+    let path = sweep.path.project_path().run(id.parse()?);
+    let query = RunQuery::of_project(&sweep.path.project_path());
+    let count = app.tracker.count_runs(&query).await?;
+    let mut patch = RunPatch::new().with_state(RunState::Pending);
+    patch.name = Change::Set(name.unwrap_or_else(|| name_for(&path, count + 1)));
+    patch.sweep = Change::Set(sweep.path.sweep.to_string());
+    patch.user = sweep.user.clone().map_or(Change::Keep, Change::Set);
+    WireConfig::of(args.clone()).apply(&mut patch, None);
+    let made = app.tracker.upsert_run(&path, patch, Precondition::Absent);
+    made.await.map(drop)
 }
 
 /// The run that waits longest. No two agents get the same one.
@@ -209,7 +233,7 @@ async fn set_state(app: &App, sweep: &SweepPath, state: SweepState) -> Result<()
 
 /// The next run of a sweep: a new id and the values of the parameters. No two agents get the same
 /// combination of a grid.
-async fn next(app: &App, sweep: &Sweep) -> Result<Option<(String, JsonObject)>> {
+async fn next(app: &App, sweep: &Sweep) -> Result<Next> {
     let space = Space::parse(&sweep.config)?;
     let key = sweep.path.to_string();
     let mut rng = StdRng::from_seed(crate::accounts::random()?);
@@ -230,7 +254,7 @@ async fn next(app: &App, sweep: &Sweep) -> Result<Option<(String, JsonObject)>> 
             }
         };
         let Some(values) = space.pick(progress.next, &mut rng) else {
-            return Ok(None);
+            return Ok(Next::Over);
         };
         let taken = json!(Progress {
             next: progress.next + 1
@@ -241,7 +265,7 @@ async fn next(app: &App, sweep: &Sweep) -> Result<Option<(String, JsonObject)>> 
                     Some((trials, goal)) => chosen(space, trials, goal, rng).await?,
                     None => values,
                 };
-                return Ok(Some((random_id()?, values)));
+                return Ok(Next::Run(random_id()?, values));
             }
             // Another agent was faster.
             Err(e) if matches!(e.kind(), ErrorKind::Conflict | ErrorKind::AlreadyExists) => {}

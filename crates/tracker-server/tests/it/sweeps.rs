@@ -152,6 +152,47 @@ async fn agents_get_what_is_enqueued() {
 }
 
 #[tokio::test]
+async fn a_controller_of_the_users_says_what_is_tried() {
+    let server = TestServer::start().await;
+    let config = json!({"method": "grid", "controller": {"type": "local"},
+        "parameters": {"x": {"values": [1, 2]}}});
+    let sweep = make(&server, &config, None).await;
+    let (one, two) = (agent(&server, &sweep).await, agent(&server, &sweep).await);
+    let read = "query($sweep: String!) { project(name: \"p\", entityName: \"local\") { sweep(sweepName: $sweep) \
+         { id state scheduler } } }";
+    let id = server.data(read, json!({"sweep": sweep})).await["project"]["sweep"]["id"].clone();
+    let say = async |controller: Json| {
+        let query = "mutation($id: ID, $said: JSONString) { upsertSweep(input: {id: $id, controller: $said}) { sweep { name } } }";
+        let said = json!({"id": id, "said": controller.to_string()});
+        server.data(query, said).await;
+    };
+    assert_eq!(command(&server, &one).await, Json::Null);
+    let entry = |id: &str, args: Json| json!({"id": id, "data": {"args": args}});
+    let seven = json!({"x": {"value": 7}});
+    say(json!({"schedule": [entry("a", seven.clone())]})).await;
+    let first = command(&server, &one).await;
+    assert_eq!((&first["type"], &first["args"]), (&json!("run"), &seven));
+    // It is one run, whoever asks.
+    assert_eq!(command(&server, &two).await, Json::Null);
+    let said = server.data(read, json!({"sweep": sweep})).await["project"]["sweep"].clone();
+    let scheduled = json!({"scheduled": [{"id": "a", "runid": first["run_id"]}]});
+    assert_eq!(said["scheduler"], scheduled.to_string());
+    assert_eq!(said["state"], "RUNNING");
+    // What it wants to end, ends.
+    let name = first["run_id"].as_str().unwrap();
+    say(json!({"schedule": [], "earlystop": [name]})).await;
+    let variables = json!({"id": one, "state": json!({name: true}).to_string()});
+    let beat = "mutation($id: ID!, $state: JSONString) { agentHeartbeat(input: {id: $id, runState: $state}) { commands } }";
+    let answer = server.data(beat, variables).await;
+    let stop = json!([{"type": "stop", "run_id": name}]);
+    assert_eq!(answer["agentHeartbeat"]["commands"], stop.to_string());
+    say(json!({"schedule": [entry("b", Json::Null)]})).await;
+    assert_eq!(command(&server, &two).await["type"], "exit");
+    let said = server.data(read, json!({"sweep": sweep})).await;
+    assert_eq!(said["project"]["sweep"]["state"], "FINISHED");
+}
+
+#[tokio::test]
 async fn what_a_sweep_cannot_be_is_told() {
     let server = TestServer::start().await;
     let parameters = json!({"x": {"values": [1, 2]}});
