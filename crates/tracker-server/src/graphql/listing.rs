@@ -1,5 +1,7 @@
 //! Conditions on lists that are short enough to be looked through, and their order.
 
+use std::cmp::Ordering;
+
 use query_dsl::{
     ErrorKind, Filter, FilterError, Matcher, Operator, Order, Path, Value, Vocabulary, nearest,
 };
@@ -63,22 +65,23 @@ impl Listing {
         if self.matcher.is_none() && self.order.is_none() {
             return items;
         }
-        let mut items: Vec<_> = items
-            .into_iter()
-            .map(|item| (document(&item), item))
-            .collect();
-        if let Some(matcher) = &self.matcher {
-            items.retain(|(document, _)| matcher.matches(document));
+        // One document at a time: they may be large.
+        let mut kept = Vec::with_capacity(items.len());
+        for item in items {
+            let document = document(&item);
+            let wanted = self.matcher.as_ref().is_none_or(|m| m.matches(&document));
+            if wanted {
+                let key = self.order.as_ref().map(|order| order.key(&document));
+                kept.push((key, item));
+            }
         }
         if let Some(order) = &self.order {
-            let mut keyed: Vec<_> = items
-                .into_iter()
-                .map(|(document, item)| (order.key(&document), item))
-                .collect();
-            keyed.sort_by(|(a, _), (b, _)| order.compare(a, b));
-            return keyed.into_iter().map(|(_, item)| item).collect();
+            kept.sort_by(|(a, _), (b, _)| match (a, b) {
+                (Some(a), Some(b)) => order.compare(a, b),
+                _ => Ordering::Equal,
+            });
         }
-        items.into_iter().map(|(_, item)| item).collect()
+        kept.into_iter().map(|(_, item)| item).collect()
     }
 }
 
