@@ -171,6 +171,9 @@ def together(folder):
     path = f"{SEEN['entity']}/{PROJECT}"
     whole = wandb.Api().artifact(f"{path}/parts:latest")
     SEEN["together"] = tree(whole.download(root=str(folder / "together")))
+    whole.link("wandb-registry-model/parts", aliases=["prod"])
+    registered = wandb.Api().artifact("wandb-registry-model/parts:prod")
+    SEEN["registered"] = [registered.qualified_name, registered.source_name]
     with wandb.init(project=PROJECT) as run:
         more = wandb.Artifact("parts", type="dataset", incremental=True)
         more.add_file(str(write(folder, "more.txt", "more")))

@@ -109,7 +109,7 @@ impl ProjectNode {
     }
 
     async fn entity(&self) -> EntityNode {
-        EntityNode(self.path().entity.clone())
+        EntityNode::new(self.path().entity.clone())
     }
 
     async fn user(&self, ctx: &Context<'_>) -> GraphResult<Option<UserNode>> {

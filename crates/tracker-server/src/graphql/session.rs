@@ -91,25 +91,15 @@ impl UserNode {
     }
 
     async fn teams(&self, ctx: &Context<'_>) -> GraphResult<TeamConnection> {
-        let asked = Asked::of(ctx)?;
-        let Self::Account(user) = self else {
-            return Ok(TeamConnection::all(Vec::new()));
-        };
-        let teams = asked.app.accounts.teams().await.map_err(told)?;
-        let mut nodes: Vec<_> = teams
-            .into_iter()
-            .filter(|team| team.members.contains_key(&user.name))
-            .filter(|team| asked.viewer.may_read(&team.name))
-            .map(|team| EntityNode(team.name))
-            .collect();
         // The SDK takes these for all entities that the user may log to.
-        nodes.push(EntityNode(user.name.clone()));
-        nodes.dedup_by(|a, b| a.0 == b.0);
-        Ok(TeamConnection::all(nodes))
+        let entities = self.entities(Asked::of(ctx)?).await?;
+        Ok(TeamConnection::all(entities))
     }
 
-    async fn organizations(&self) -> Vec<Organization> {
-        Vec::new()
+    /// Those of the entities that they share.
+    async fn organizations(&self, ctx: &Context<'_>) -> GraphResult<Vec<Organization>> {
+        let entities = self.entities(Asked::of(ctx)?).await?;
+        Ok(entities.into_iter().map(Organization::of).collect())
     }
 
     async fn projects(
@@ -125,6 +115,23 @@ impl UserNode {
 }
 
 impl UserNode {
+    /// The teams that they are in, as far as the viewer may read them, and their own entity.
+    async fn entities(&self, asked: &Asked) -> GraphResult<Vec<EntityNode>> {
+        let Self::Account(user) = self else {
+            return Ok(Vec::new());
+        };
+        let teams = asked.app.accounts.teams().await.map_err(told)?;
+        let mut nodes: Vec<_> = teams
+            .into_iter()
+            .filter(|team| team.members.contains_key(&user.name))
+            .filter(|team| asked.viewer.may_read(&team.name))
+            .map(|team| EntityNode::new(team.name))
+            .collect();
+        nodes.push(EntityNode::new(user.name.clone()));
+        nodes.dedup_by(|a, b| a.0 == b.0);
+        Ok(nodes)
+    }
+
     fn text(&self) -> &str {
         match self {
             Self::Account(user) => user.name.as_str(),
@@ -155,9 +162,9 @@ impl ApiKeyNode {
     }
 }
 
-/// Who owns projects: a user or a team.
+/// Who owns projects: a user or a team; and whether it stands for an organization.
 #[derive(Debug, Clone)]
-pub(crate) struct EntityNode(pub(crate) EntityName);
+pub(crate) struct EntityNode(EntityName, bool);
 
 #[Object(name = "Entity")]
 impl EntityNode {
@@ -194,7 +201,9 @@ impl EntityNode {
     }
 
     async fn entity_type(&self, ctx: &Context<'_>) -> GraphResult<&'static str> {
-        Ok(if self.team(ctx).await?.is_some() {
+        Ok(if self.1 {
+            "organization"
+        } else if self.team(ctx).await?.is_some() {
             "team"
         } else {
             "user"
@@ -232,8 +241,8 @@ impl EntityNode {
         Ok(members.into_iter().map(node).collect())
     }
 
-    async fn organization(&self) -> Option<Organization> {
-        None
+    async fn organization(&self) -> Organization {
+        Organization::of(self.clone())
     }
 
     async fn user(&self, ctx: &Context<'_>) -> GraphResult<Option<UserNode>> {
@@ -251,6 +260,10 @@ impl EntityNode {
 }
 
 impl EntityNode {
+    pub(crate) fn new(name: EntityName) -> Self {
+        Self(name, false)
+    }
+
     /// The user whose own entity it is.
     async fn owner(&self, ctx: &Context<'_>) -> GraphResult<Option<User>> {
         let accounts = &Asked::of(ctx)?.app.accounts;
@@ -318,7 +331,8 @@ impl Member {
     }
 }
 
-/// A company on the public cloud. There are none here.
+/// Whose registries there are. There are no companies above entities here: each is its own, so that
+/// a registry is a project of it, with portfolios.
 #[derive(Debug, Clone, SimpleObject)]
 pub(crate) struct Organization {
     id: ID,
@@ -326,6 +340,19 @@ pub(crate) struct Organization {
     org_entity: Option<EntityNode>,
     core_weave_organization_id: Option<String>,
     feature_flags: Vec<FeatureFlag>,
+}
+
+impl Organization {
+    fn of(entity: EntityNode) -> Self {
+        let name = entity.0.as_str().to_owned();
+        Self {
+            id: ID(ids::encode("Organization", &[&name])),
+            name,
+            org_entity: Some(EntityNode(entity.0, true)),
+            core_weave_organization_id: None,
+            feature_flags: Vec::new(),
+        }
+    }
 }
 
 /// Something that is tried out with some companies.
@@ -425,12 +452,24 @@ impl SessionQuery {
     ) -> GraphResult<Option<EntityNode>> {
         let asked = Asked::of(ctx)?;
         let entity = asked.entity(name.as_deref()).map_err(told)?;
-        found(asked.viewer.read(&entity).map(|()| EntityNode(entity)))
+        found(asked.viewer.read(&entity).map(|()| EntityNode::new(entity)))
     }
 
-    async fn organization(&self, name: String) -> Option<Organization> {
-        let _ = name;
-        None
+    async fn organization(
+        &self,
+        ctx: &Context<'_>,
+        name: String,
+    ) -> GraphResult<Option<Organization>> {
+        let asked = Asked::of(ctx)?;
+        let Ok(entity) = name.parse::<EntityName>() else {
+            return Ok(None);
+        };
+        if !asked.viewer.may_read(&entity) {
+            return Ok(None);
+        }
+        let node = EntityNode::new(entity);
+        let known = node.owner(ctx).await?.is_some() || node.team(ctx).await?.is_some();
+        Ok(known.then(|| Organization::of(node)))
     }
 
     /// The users whose name or address begins with the text.
@@ -671,7 +710,7 @@ impl SessionMutation {
             .await
             .map_err(told)?;
         Ok(CreateTeamPayload {
-            entity: Some(EntityNode(team.name)),
+            entity: Some(EntityNode::new(team.name)),
         })
     }
 }

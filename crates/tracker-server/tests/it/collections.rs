@@ -8,7 +8,7 @@ use tracker_model::{
     ArtifactDraft, ArtifactStore, CollectionPatch, CollectionPath, CollectionStore, Content,
     MemoryTracker, bytes_of,
 };
-use tracker_server::Options;
+use tracker_server::{Options, Role};
 
 use crate::{
     artifacts::{Files, ada, aliases, commit, create, log, md5, named},
@@ -367,4 +367,51 @@ async fn manifests_of_many_writers_are_bounded_together() {
     }
     let refused = commit(&ada, id.as_str().unwrap()).await.unwrap_err();
     assert!(refused.contains("2000 bytes together"), "{refused}");
+}
+
+/// A registry is a project of an entity, which is its own organization.
+#[tokio::test]
+async fn entities_are_their_own_organizations() {
+    let world = World::new().await;
+    let ada = ada(&world).await;
+    let team = "crew".parse().unwrap();
+    let name = "ada".parse().unwrap();
+    world
+        .accounts()
+        .set_member(&team, &name, Some(Role::Member))
+        .await
+        .unwrap();
+    let query = "query Org($entity: String!) { entity(name: $entity) {
+        organization { name orgEntity { name entityType } } user { organizations { name } } } }";
+    let data = ada.ask(query, json!({"entity": "ada"})).await;
+    let organization = |name: &str| json!({"name": name, "orgEntity": {"name": name, "entityType": "organization"}});
+    assert_eq!(data["entity"]["organization"], organization("ada"));
+    assert_eq!(
+        data["entity"]["user"]["organizations"],
+        json!([{"name": "crew"}, {"name": "ada"}])
+    );
+    let named = "query Named($org: String!) { organization(name: $org) { name orgEntity { name entityType } } }";
+    let crew = ada.ask(named, json!({"org": "crew"})).await;
+    assert_eq!(crew["organization"], organization("crew"));
+    let eve = world.user("eve").await;
+    for (client, name) in [
+        (&ada, "nobody"),
+        (&ada, "a/b"),
+        (&eve, "crew"),
+        (&eve, "ada"),
+    ] {
+        let data = client.ask(named, json!({"org": name})).await;
+        assert_eq!(data["organization"], Json::Null, "{name}");
+    }
+
+    let (made, _) = log(&ada, "data", &Files::from([("a", "1")]), &["latest"]).await;
+    let link = "mutation Link($input: LinkArtifactInput!) { linkArtifact(input: $input) {
+        artifactMembership { artifactCollection { project { name entityName } } } } }";
+    let input = json!({"artifactID": made["id"], "artifactPortfolioName": "best", "entityName": "crew",
+        "projectName": "wandb-registry-model"});
+    let linked = ada.ask(link, json!({"input": input})).await;
+    assert_eq!(
+        linked["linkArtifact"]["artifactMembership"]["artifactCollection"]["project"],
+        json!({"name": "wandb-registry-model", "entityName": "crew"})
+    );
 }
