@@ -68,7 +68,8 @@ pub struct Collection {
 }
 
 /// A change to a collection: what it does not name stays as it is.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct CollectionPatch {
     /// Another name in the same project, under which the collection goes on with its versions,
@@ -232,7 +233,8 @@ impl fmt::Display for VersionLink {
 }
 
 /// A link that is to be made.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct LinkDraft {
     /// The number it must have; `None` takes the next. Known with
@@ -259,7 +261,8 @@ impl LinkDraft {
 }
 
 /// A version that is to be made.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct ArtifactDraft {
     /// The number it must have; `None` takes the next.
@@ -293,7 +296,8 @@ impl ArtifactDraft {
 }
 
 /// A change to a version: what it does not name stays as it is.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct VersionPatch {
     /// The aliases it shall have, all of them. They move here from other versions.

@@ -211,7 +211,8 @@ impl Run {
 }
 
 /// What to do to an optional field.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change<T> {
     /// Leave it.
     #[default]
@@ -239,7 +240,8 @@ impl<T> Change<T> {
 }
 
 /// What to do to a JSON object.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JsonPatch {
     /// Leave it.
     #[default]

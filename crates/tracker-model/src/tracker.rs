@@ -4,15 +4,15 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::{future::try_join_all, stream::BoxStream};
+use futures::{TryStreamExt as _, future::try_join_all, stream::BoxStream};
 
 use crate::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ByteStream, Collection, CollectionPatch,
-    CollectionPath, Content, Digests, EntityName, EntryDraft, ErrorKind, FileDraft, FileInfo,
-    HistoryQuery, HistoryStream, LinkDraft, LogLine, ManifestEntry, PointBatch, Precondition,
-    Project, ProjectPatch, ProjectPath, Report, ReportPatch, ReportPath, Result, Run, RunParts,
-    RunPatch, RunPath, RunQuery, SampleQuery, SeriesInfo, Sweep, SweepPatch, SweepPath, ValueKinds,
-    VersionLink, VersionPatch, VersionRef,
+    CollectionPath, Content, Digests, EntityName, EntryDraft, Error, ErrorKind, FileDraft,
+    FileInfo, HistoryQuery, HistoryStream, LinkDraft, LogLine, ManifestEntry, PointBatch,
+    Precondition, Project, ProjectPatch, ProjectPath, Report, ReportPatch, ReportPath, Result, Run,
+    RunParts, RunPatch, RunPath, RunQuery, SampleQuery, SeriesInfo, Sweep, SweepPatch, SweepPath,
+    ValueKinds, VersionLink, VersionPatch, VersionRef,
 };
 
 /// Runs that [`RunStore::runs_at`] asks for at once where a tracker has no better way.
@@ -425,6 +425,22 @@ pub trait ArtifactContents: Display + Debug + Send + Sync + 'static {
         path: &CollectionPath,
         index: u64,
     ) -> BoxStream<'static, Result<ManifestEntry>>;
+
+    /// One entry of a version. Trackers where it costs less than reading the manifest have their
+    /// own.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    async fn entry(&self, path: &CollectionPath, index: u64, entry: &str) -> Result<ManifestEntry> {
+        let mut entries = self.manifest(path, index);
+        while let Some(found) = entries.try_next().await? {
+            if found.path == entry {
+                return Ok(found);
+            }
+        }
+        let what = format_args!("{entry:?} of artifact {path}:v{index}");
+        Err(Error::not_found(what))
+    }
 
     /// The contents of an entry, or a part of them (clipped to what is there).
     ///

@@ -327,6 +327,17 @@ impl ArtifactContents for MemoryTracker {
         stream_of(state.version(path, index).map(entries))
     }
 
+    async fn entry(&self, path: &CollectionPath, index: u64, entry: &str) -> Result<ManifestEntry> {
+        let state = self.state();
+        let version = state.linked(state.version(path, index)?);
+        let found = version.manifest.get(entry).map(|(entry, _)| entry.clone());
+        found.ok_or_else(|| {
+            Error::not_found(format_args!(
+                "file {entry:?} in version v{index} of artifact {path}"
+            ))
+        })
+    }
+
     async fn open_entry(
         &self,
         path: &CollectionPath,

@@ -438,6 +438,22 @@ pub(crate) fn entries(
     Ok(out)
 }
 
+/// An entry by its path.
+pub(crate) fn named_entry(
+    connection: &Connection,
+    manifest: i64,
+    path: &str,
+) -> Outcome<Option<ManifestEntry>> {
+    let sql = format!(
+        "SELECT path, reference, blob, json(extras) AS extras, {} FROM entry LEFT JOIN blob ON blob.id = entry.blob
+         WHERE manifest = ?1 AND path = ?2",
+        blobs::COLUMNS
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![manifest, path])?;
+    rows.next()?.map(entry_of).transpose()
+}
+
 /// The contents or the reference of an entry.
 pub(crate) fn entry(
     connection: &Connection,

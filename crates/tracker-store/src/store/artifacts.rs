@@ -119,6 +119,18 @@ impl ArtifactContents for EmbeddedStore {
         })
     }
 
+    async fn entry(&self, path: &CollectionPath, index: u64, entry: &str) -> Result<ManifestEntry> {
+        let (path, entry) = (path.clone(), entry.to_owned());
+        let find = move |c: &_| {
+            let manifest = artifacts::by_index(c, &path, index)?.manifest;
+            let found = artifacts::named_entry(c, manifest, &entry)?;
+            let missing =
+                || Error::not_found(format_args!("{entry:?} of artifact {path}:v{index}"));
+            Ok(found.ok_or_else(missing)?)
+        };
+        self.catalog().read("read an artifact's entry", find).await
+    }
+
     async fn open_entry(
         &self,
         path: &CollectionPath,

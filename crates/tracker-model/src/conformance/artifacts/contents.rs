@@ -69,6 +69,8 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
     );
     assert!(entries.contains(&empty), "extras are kept");
     for entry in &entries {
+        let alone = tracker.entry(&path, 0, &entry.path).await.unwrap();
+        assert_eq!(alone, *entry, "an entry by its path");
         let opened = tracker.open_entry(&path, 0, &entry.path, None).await;
         if entry.reference.is_some() {
             assert_eq!(
@@ -98,6 +100,8 @@ pub(super) async fn contents(tracker: &dyn Tracker) {
             matches!(kind(opened), ErrorKind::NotFound | ErrorKind::InvalidInput),
             "{absent:?}"
         );
+        let entry = tracker.entry(&path, 0, absent).await;
+        assert_eq!(kind(entry), ErrorKind::NotFound, "{absent:?}");
     }
 
     // The same contents, in another order and collection, have the same digest.
