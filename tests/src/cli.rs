@@ -160,6 +160,18 @@ impl Trackway {
         })
     }
 
+    /// Lets the program find the key of a server. Answers what names the server after `--from`.
+    ///
+    /// # Errors
+    /// The key cannot be kept.
+    pub fn login(&self, serving: &Serving) -> Result<String> {
+        let url = serving.url.trim_end_matches('/');
+        let host = url.trim_start_matches("http://");
+        let netrc = format!("machine {host} login user password {}\n", serving.key);
+        fs::write(self.folder.path().join(".netrc"), netrc)?;
+        Ok(format!("wandb+{url}"))
+    }
+
     /// Imports and returns the receipt. `expected` is the exit code.
     ///
     /// # Errors

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 use tracker_model::{
     ArtifactDraft, ArtifactUse, ArtifactVersion, ByteStream, Change, Collection, CollectionPatch,
-    CollectionPath, Error, FileDraft, FileInfo, HistoryQuery, JsonPatch, Project, ProjectPatch,
-    ProjectPath, Result, Run, RunPath, RunQuery, Tracker, VersionLink, VersionRef,
+    CollectionPath, Digests, Error, FileDraft, FileInfo, HistoryQuery, JsonPatch, Project,
+    ProjectPatch, ProjectPath, Result, Run, RunPath, RunQuery, Tracker, VersionLink, VersionRef,
 };
 
 use crate::{
@@ -180,10 +180,14 @@ impl Source for TrackerSource {
             let mut draft = FileDraft::new(info.name);
             draft.modified_at = info.modified_at;
             draft.extras = info.extras;
-            let mark = Some(info.digests.blake3);
+            let Digests {
+                size, blake3, md5, ..
+            } = info.digests;
+            // A tracker that is far away may know one of them alone.
+            let mark = [blake3, md5].into_iter().find(|digest| !digest.is_empty());
             SourceItem::Item(SourceFile {
                 draft,
-                size: Some(info.digests.size),
+                size: Some(size),
                 mark,
                 detail: None,
             })

@@ -1,17 +1,18 @@
 //! A tracker on a server that speaks the protocol of W&B.
 //!
 //! [`RemoteTracker`] needs nothing of a server but what the SDK of W&B needs. What the model has and
-//! W&B has not stands in a config entry of its own, `_trackway`, which is not shown. Servers of ours
-//! say and take records of the model beside the wire's fields, so that nothing is lost with them;
-//! [`Capabilities`] tell the difference.
+//! W&B has not stands in an entry of its own, `_trackway`, of a run's config and of a version's
+//! metadata, which is not shown. Servers of ours say and take records of the model beside the wire's
+//! fields, so that nothing is lost with them; [`Capabilities`] tell the difference.
 
+mod artifacts;
+mod bodies;
 mod failure;
 mod files;
 mod graphql;
 mod history;
 mod logs;
 mod options;
-mod others;
 mod pages;
 mod projects;
 mod record;
@@ -31,7 +32,7 @@ use tracker_model::{
 
 use failure::failure;
 use graphql::GraphQl;
-pub use options::{Environment, PUBLIC_CLOUD, RemoteOptions};
+pub use options::{Environment, PUBLIC_CLOUD, Parts, RemoteOptions};
 
 /// Says to servers of ours that records of the model are meant.
 const HEADER: HeaderName = HeaderName::from_static("x-trackway");
@@ -53,6 +54,9 @@ struct Remote {
     scope: Scope,
     /// The folder where points wait until they are sent.
     spool: PathBuf,
+    /// Files of artifacts that are larger are sent in parts.
+    parts: Parts,
+    promised: artifacts::Promised,
 }
 
 /// A part of what a server has; nothing else is seen then where lists and queries name no other.
@@ -96,6 +100,10 @@ struct Can {
     logged_order: bool,
     rewrite_history: bool,
     series_digests: bool,
+    stored_content: bool,
+    contents: bool,
+    version_indices: bool,
+    links: bool,
     value_kinds: Option<String>,
     sweeps: bool,
     logs: bool,
@@ -137,6 +145,8 @@ impl RemoteTracker {
                 extension,
                 scope: Scope::default(),
                 spool: options.spool.clone(),
+                parts: options.parts,
+                promised: artifacts::Promised::default(),
             }),
         })
     }
@@ -193,11 +203,15 @@ async fn viewer(graphql: &GraphQl, options: &RemoteOptions) -> Result<Viewer> {
     struct Named {
         name: String,
     }
-    let doing = format!("ask {} who asks", options.base_url());
+    let doing = format!("connect to {}", options.base_url());
     let document = include_str!("remote/queries/viewer.graphql");
     let asked = graphql.ask(doing, document, serde_json::json!({})).await;
     let answer: Answer = asked.map_err(|e| match e.kind() {
         ErrorKind::Unauthenticated => e.with_hint(options.where_looked()),
+        ErrorKind::Unavailable => e.with_hint(
+            "look whether the server runs and is this one: wandb+http://HOST:PORT or \
+             WANDB_BASE_URL say which",
+        ),
         _ => e,
     })?;
     // W&B answers so to a key that it does not know.
@@ -255,6 +269,10 @@ impl Tracker for RemoteTracker {
             can.logged_order = theirs.logged_order;
             can.rewrite_history = theirs.rewrite_history;
             can.series_digests = theirs.series_digests;
+            can.stored_content = theirs.stored_content;
+            can.contents = theirs.contents;
+            can.version_indices = theirs.version_indices;
+            can.links = theirs.links;
             let kinds = theirs.value_kinds.as_deref();
             if let Some(kinds) = kinds.and_then(|kinds| serde_json::from_str(kinds).ok()) {
                 can.value_kinds = kinds;
@@ -263,6 +281,7 @@ impl Tracker for RemoteTracker {
             can.logs = extension.can.logs;
             can.reports = extension.can.reports;
         } else {
+            can.links = true;
             can.logs = true;
         }
         can

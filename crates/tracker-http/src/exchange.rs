@@ -1,10 +1,12 @@
 //! One try of a request: from its first byte to the head of the answer, redirects included.
 
+use std::io::SeekFrom;
 use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio::time::{Instant, timeout};
 use tokio_util::io::ReaderStream;
 use url::Url;
@@ -101,7 +103,9 @@ impl Hop {
         if let Some(body) = request.body.as_ref().filter(|_| self.with_body) {
             builder = match body {
                 Body::Bytes(bytes) => builder.body(bytes.clone()),
-                Body::File { path, .. } => builder.body(open(path).await?),
+                Body::File { path, from, length } => {
+                    builder.body(open(path, *from, *length).await?)
+                }
             };
         }
         client.observe(&Event::Sent {
@@ -165,14 +169,22 @@ fn time_to_send(body: Option<&Body>) -> Duration {
     }
 }
 
-/// A file as a body.
-async fn open(path: &Path) -> Result<reqwest::Body> {
-    match tokio::fs::File::open(path).await {
-        Ok(file) => Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(
-            file,
+/// A part of a file as a body.
+async fn open(path: &Path, from: u64, length: u64) -> Result<reqwest::Body> {
+    let opened = async {
+        let mut file = tokio::fs::File::open(path).await?;
+        if from > 0 {
+            file.seek(SeekFrom::Start(from)).await?;
+        }
+        Ok(file.take(length))
+    };
+    match opened.await {
+        Ok(part) => Ok(reqwest::Body::wrap_stream(ReaderStream::with_capacity(
+            part,
             256 << 10,
         ))),
         Err(error) => {
+            let error: std::io::Error = error;
             let message = format!("read {} to send it", path.display());
             Err(Error::new(ErrorKind::Unexpected, message).with_source(error))
         }

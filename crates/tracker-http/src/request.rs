@@ -50,7 +50,11 @@ pub struct Request {
 #[derive(Clone)]
 pub(crate) enum Body {
     Bytes(Bytes),
-    File { path: PathBuf, length: u64 },
+    File {
+        path: PathBuf,
+        from: u64,
+        length: u64,
+    },
 }
 
 impl Request {
@@ -120,16 +124,24 @@ impl Request {
     }
 
     /// A file as the body, read anew for each try. It must keep its length meanwhile.
-    pub fn file_body(
+    pub fn file_body(self, media_type: HeaderValue, path: impl Into<PathBuf>, length: u64) -> Self {
+        self.file_part_body(media_type, path, 0, length)
+    }
+
+    /// A part of a file as the body: `length` bytes from `from` on. Else as
+    /// [`file_body`](Self::file_body).
+    pub fn file_part_body(
         mut self,
         media_type: HeaderValue,
         path: impl Into<PathBuf>,
+        from: u64,
         length: u64,
     ) -> Self {
         self.plain_headers.insert(CONTENT_TYPE, media_type);
         self.plain_headers.insert(CONTENT_LENGTH, length.into());
         self.body = Some(Body::File {
             path: path.into(),
+            from,
             length,
         });
         self

@@ -120,6 +120,26 @@ impl Viewer {
         self.user.admin || *entity == self.user.name || role.is_some_and(|r| *r >= Role::Member)
     }
 
+    /// Whether contents may be named by their digests alone, whosever they are.
+    pub(crate) fn names_contents(&self) -> bool {
+        // Whoever knows a digest could get at the contents of others that way.
+        self.user.admin
+    }
+
+    /// Refuses whoever may not name contents by their digests.
+    ///
+    /// # Errors
+    /// `PermissionDenied`.
+    pub(crate) fn may_name_contents(&self) -> Result<()> {
+        match self.names_contents() {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::PermissionDenied,
+                "contents are named by their digests by admins alone",
+            )),
+        }
+    }
+
     pub(crate) fn may_manage(&self, entity: &EntityName) -> bool {
         self.user.admin || self.teams.get(entity) == Some(&Role::Admin)
     }

@@ -2,12 +2,14 @@
 //!
 //! The wire's histories are rows of JSON: the order of logging, the kinds of values and points
 //! without a row are lost on the way. Here points come and go in frames ([`tracker_client::frames`]).
+//!
+//! `/trackway/contents` are contents that nothing names, for admins.
 
 use axum::{
     Json,
     body::Body,
     extract::{Path, Query, Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, Method, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -16,12 +18,14 @@ use serde::Deserialize;
 use serde_json::json;
 use tracker_client::frames::{self, Frame};
 use tracker_model::{
-    Error, HistoryQuery, HistoryStream, PointBatch, Result, RunPath, SampleQuery, SeriesKey,
+    Digests, Error, HistoryQuery, HistoryStream, PointBatch, Result, RunPath, SampleQuery,
+    SeriesKey,
 };
 
 use crate::{
     app::run_path,
     error::HttpResult,
+    files,
     http::{Shared, pieces_of, read_body},
 };
 
@@ -199,4 +203,40 @@ pub(crate) async fn commit(
     }
     writer.commit().await?;
     Ok(Json(json!({})).into_response())
+}
+
+/// Takes contents in.
+pub(crate) async fn put_content(
+    State(shared): State<Shared>,
+    request: Request,
+) -> HttpResult<Response> {
+    let app = &shared.app;
+    app.viewer(request.headers()).await?.may_name_contents()?;
+    let body = pieces_of(app, request.into_body());
+    Ok(Json(app.tracker.put_content(body).await?).into_response())
+}
+
+/// Contents that are here, or a part of them.
+pub(crate) async fn open_content(
+    State(shared): State<Shared>,
+    Query(digests): Query<Digests>,
+    method: Method,
+    headers: HeaderMap,
+) -> HttpResult<Response> {
+    let app = &shared.app;
+    app.viewer(&headers).await?.may_name_contents()?;
+    if method == Method::HEAD {
+        // Nothing else is asked than whether they are here.
+        drop(app.tracker.open_content(&digests, Some(0..0)).await?);
+    }
+    let open = |range| app.tracker.open_content(&digests, range);
+    files::answer(
+        &method,
+        &headers,
+        "contents",
+        digests.size,
+        &digests.md5,
+        open,
+    )
+    .await
 }

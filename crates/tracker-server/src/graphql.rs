@@ -52,6 +52,7 @@ pub(crate) struct Query(
     report::ReportQuery,
     artifact::ArtifactQuery,
     exact::ExactQuery,
+    exact::ExactArtifactQuery,
 );
 
 /// What can be changed.
@@ -64,6 +65,7 @@ pub(crate) struct Mutation(
     report::ReportMutation,
     artifact_writes::ArtifactMutation,
     exact::ExactMutation,
+    exact::ExactArtifactMutation,
 );
 
 pub(crate) type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;

@@ -69,6 +69,10 @@ pub(crate) fn router(shared: Shared) -> Router {
             get(transfer::by_md5),
         )
         .nest("/trackway/{entity}/{project}/{run}", exact_routes())
+        .route(
+            "/trackway/contents",
+            post(exact::put_content).get(exact::open_content),
+        )
         .route("/metrics", get(metrics))
         .merge(web::pages().layer(compression()))
         .merge(web::files())

@@ -8,15 +8,14 @@ use bytes::Bytes;
 use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
-use tracker_http::{HeaderName, HeaderValue, Method, Request, Url, header::CONTENT_RANGE};
+use tracker_http::{HeaderName, HeaderValue, Url};
 use tracker_model::{
-    ByteStream, ContentHasher, Digests, Error, ErrorKind, FileDraft, FileInfo, FileStore,
-    JsonObject, Result, RunPath, check_file_name,
+    ByteStream, Digests, Error, ErrorKind, FileDraft, FileInfo, FileStore, JsonObject, Result,
+    RunPath, check_file_name,
 };
 
 use super::{
-    Remote, RemoteTracker,
+    Remote, RemoteTracker, bodies,
     failure::failure,
     graphql::{Connection, Repeat},
     pages::{self, Page},
@@ -25,8 +24,6 @@ use super::{
 
 /// Files of a page.
 const PAGE: usize = 500;
-/// Contents up to this size wait in memory, larger ones on disk.
-const IN_MEMORY: usize = 4 << 20;
 /// Tells servers of ours what is said of a file beside its contents.
 const TOLD: HeaderName = HeaderName::from_static("x-trackway-file");
 
@@ -116,8 +113,8 @@ impl Remote {
         node.filter(there).ok_or_else(missing)
     }
 
-    /// Where contents can be put.
-    async fn upload_request(&self, run: &RunPath, name: &str) -> Result<Request> {
+    /// Where contents can be put, and with which headers.
+    async fn upload_place(&self, run: &RunPath, name: &str) -> Result<(Url, Vec<String>)> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Answer {
@@ -151,103 +148,18 @@ impl Remote {
             let message = format!("{doing}: the server says no place to put it");
             Error::new(ErrorKind::Corrupt, message)
         })?;
-        // The URL is the permission.
-        let mut request = self.http.request(Method::PUT, url).sensitive().anonymous();
-        for header in &payload.upload_headers {
-            let pair = header.split_once(':').and_then(|(key, value)| {
-                let name = HeaderName::from_bytes(key.trim().as_bytes()).ok()?;
-                Some((name, HeaderValue::from_str(value.trim()).ok()?))
-            });
-            if let Some((name, value)) = pair {
-                request = request.header(name, value);
-            }
-        }
-        Ok(request)
+        Ok((url, payload.upload_headers))
     }
-
-    /// An address that a server tells, which may lack the server itself.
-    fn absolute(&self, url: &str) -> Option<Url> {
-        Url::parse(url).or_else(|_| self.base.join(url)).ok()
-    }
-}
-
-/// Contents that are known to the end.
-enum Spooled {
-    Memory(Vec<u8>),
-    Disk(tempfile::TempPath),
-}
-
-/// Reads contents to their end, so that nothing is sent of what breaks off.
-async fn spool(mut body: ByteStream) -> Result<(Spooled, Digests)> {
-    let broken = |e: std::io::Error| {
-        let kind = match e.kind() {
-            std::io::ErrorKind::StorageFull => ErrorKind::StorageFull,
-            _ => ErrorKind::Unexpected,
-        };
-        Error::new(kind, "keep contents until they can be sent").with_source(e)
-    };
-    let mut hasher = ContentHasher::new();
-    let mut memory = Vec::new();
-    let mut disk: Option<(tokio::fs::File, tempfile::TempPath)> = None;
-    while let Some(piece) = body.try_next().await? {
-        hasher.update(&piece);
-        if disk.is_none() && memory.len() + piece.len() > IN_MEMORY {
-            let file = tokio::task::spawn_blocking(tempfile::NamedTempFile::new);
-            let file = file.await.map_err(std::io::Error::other).flatten();
-            let (file, path) = file.map_err(broken)?.into_parts();
-            let mut file = tokio::fs::File::from_std(file);
-            file.write_all(&memory).await.map_err(broken)?;
-            memory = Vec::new();
-            disk = Some((file, path));
-        }
-        match &mut disk {
-            Some((file, _)) => file.write_all(&piece).await.map_err(broken)?,
-            None => memory.extend_from_slice(&piece),
-        }
-    }
-    let digests = hasher.finish();
-    Ok(match disk {
-        Some((mut file, path)) => {
-            file.flush().await.map_err(broken)?;
-            (Spooled::Disk(path), digests)
-        }
-        None => (Spooled::Memory(memory), digests),
-    })
-}
-
-/// So many bytes after so many others. Fewer are an error.
-fn part(body: ByteStream, skip: u64, length: u64) -> ByteStream {
-    let state = Some((body, skip, length));
-    futures::stream::unfold(state, |state| async move {
-        let (mut body, mut skip, left) = state.filter(|(_, _, left)| *left > 0)?;
-        loop {
-            let mut piece: Bytes = match body.next().await {
-                Some(Ok(piece)) => piece,
-                Some(Err(e)) => return Some((Err(e), None)),
-                None => {
-                    let message = "the contents end before the part that was asked for";
-                    return Some((Err(Error::new(ErrorKind::Conflict, message)), None));
-                }
-            };
-            let passed = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-            drop(piece.split_to(passed));
-            skip -= passed as u64;
-            piece.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            if !piece.is_empty() {
-                let left = left - piece.len() as u64;
-                return Some((Ok(piece), Some((body, skip, left))));
-            }
-        }
-    })
-    .boxed()
 }
 
 #[async_trait]
 impl FileStore for RemoteTracker {
     async fn put_file(&self, run: &RunPath, file: FileDraft, body: ByteStream) -> Result<FileInfo> {
         check_file_name(&file.name)?;
-        let (spooled, digests) = spool(body).await?;
-        let mut request = self.remote.upload_request(run, &file.name).await?;
+        let (spooled, digests) = bodies::spool(body, bodies::IN_MEMORY).await?;
+        let (url, headers) = self.remote.upload_place(run, &file.name).await?;
+        let all = 0..digests.size;
+        let mut request = self.remote.put_request(url, &headers, &spooled, all);
         if self.remote.is_exact() {
             let told = json!({ "modified_at": file.modified_at, "extras": file.extras });
             let value =
@@ -256,16 +168,7 @@ impl FileStore for RemoteTracker {
                 request = request.header(TOLD, value);
             }
         }
-        let kind = HeaderValue::from_static("application/octet-stream");
-        let (request, kept) = match spooled {
-            Spooled::Memory(bytes) => (request.body(kind, bytes), None),
-            Spooled::Disk(path) => (
-                request.file_body(kind, path.to_path_buf(), digests.size),
-                Some(path),
-            ),
-        };
         let sent = request.send().await;
-        drop(kept);
         sent.map_err(|e| failure(e, format_args!("put file {:?} into run {run}", file.name)))?;
         let exact = self.remote.is_exact();
         Ok(FileInfo {
@@ -315,10 +218,6 @@ impl FileStore for RemoteTracker {
         let remote = &self.remote;
         let node = remote.file_node(run, name).await?;
         let size = node.read()?.digests.size;
-        let range = range.map(|range| range.start.min(size)..range.end.min(size));
-        if size == 0 || range.as_ref().is_some_and(Range::is_empty) {
-            return Ok(futures::stream::empty().boxed());
-        }
         let doing = format!("read file {name:?} of run {run}");
         let url = node
             .direct_url
@@ -329,23 +228,7 @@ impl FileStore for RemoteTracker {
             Error::new(ErrorKind::Corrupt, message)
         })?;
         let request = remote.http.get(url).sensitive().anonymous();
-        if let Some(range) = range {
-            let request = request.range(range.start, Some(range.end));
-            let response = request.send().await.map_err(|e| failure(e, &doing))?;
-            // A server may answer with more than was asked for.
-            let from = match response.header(&CONTENT_RANGE) {
-                Some(_) => range.start,
-                None => 0,
-            };
-            let body = response.into_stream();
-            let body = body.map_err(move |e| failure(e, &doing)).boxed();
-            return Ok(part(body, range.start - from, range.end - range.start));
-        }
-        let download = request.download().await.map_err(|e| failure(e, &doing))?;
-        Ok(download
-            .into_stream()
-            .map_err(move |e| failure(e, &doing))
-            .boxed())
+        bodies::read(request, size, range, doing).await
     }
 
     async fn delete_file(&self, run: &RunPath, name: &str) -> Result<()> {
@@ -358,38 +241,5 @@ impl FileStore for RemoteTracker {
             .graphql
             .send(doing, document, variables, Repeat::Unsafe);
         asked.await.map(|_: serde::de::IgnoredAny| ())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn parts_of_a_body() {
-        let body = || {
-            let pieces =
-                ["ab", "", "cdef", "g"].map(|piece| Ok(Bytes::from_static(piece.as_bytes())));
-            futures::stream::iter(pieces).boxed()
-        };
-        for (skip, length, wanted) in [(0, 7, "abcdefg"), (3, 2, "de"), (1, 1, "b"), (6, 1, "g")] {
-            let there = tracker_model::collect_bytes(part(body(), skip, length), 100).await;
-            assert_eq!(there.unwrap(), wanted.as_bytes());
-        }
-        let there = tracker_model::collect_bytes(part(body(), 5, 3), 100).await;
-        assert_eq!(there.unwrap_err().kind(), ErrorKind::Conflict);
-    }
-
-    #[tokio::test]
-    async fn large_contents_wait_on_disk() {
-        let pieces = vec![
-            Ok(Bytes::from(vec![7; IN_MEMORY])),
-            Ok(Bytes::from_static(b"x")),
-        ];
-        let (spooled, digests) = spool(futures::stream::iter(pieces).boxed()).await.unwrap();
-        let Spooled::Disk(path) = spooled else {
-            panic!("in memory");
-        };
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), digests.size);
     }
 }

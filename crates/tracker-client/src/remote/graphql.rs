@@ -176,10 +176,18 @@ struct Edge<T> {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct PageInfo {
+pub(super) struct PageInfo {
     end_cursor: Option<String>,
     #[serde(default)]
     has_next_page: bool,
+}
+
+impl PageInfo {
+    /// The cursor of the next page, if there is one.
+    pub(super) fn next(&self) -> Option<String> {
+        let cursor = self.end_cursor.clone().filter(|_| self.has_next_page);
+        cursor.filter(|cursor| !cursor.is_empty())
+    }
 }
 
 impl<T> Connection<T> {
@@ -189,8 +197,7 @@ impl<T> Connection<T> {
 
     /// The cursor of the next page, if there is one.
     pub(super) fn next(&self) -> Option<String> {
-        let info = self.page_info.as_ref().filter(|info| info.has_next_page)?;
-        info.end_cursor.clone().filter(|cursor| !cursor.is_empty())
+        self.page_info.as_ref().and_then(PageInfo::next)
     }
 }
 

@@ -153,7 +153,7 @@ impl HistoryStore for RemoteTracker {
     async fn truncate(&self, run: &RunPath, stream: HistoryStream, from_row: u64) -> Result<()> {
         let remote = &self.remote;
         if !remote.is_exact() {
-            return Err(unsupported("histories of this server are not rewritten"));
+            return rows::rewind(remote, run, stream, from_row).await;
         }
         let spool = writer::Spool::of(remote, run, stream);
         let _lock = spool.lock().await?;
@@ -161,7 +161,7 @@ impl HistoryStore for RemoteTracker {
         let asked = request.query([("stream", word(stream)), ("at", &from_row.to_string())]);
         let doing = format!("truncate the history of run {run}");
         asked.send().await.map_err(|e| failure(e, doing))?;
-        spool.remove()
+        spool.remove().await
     }
 
     async fn history_writer(

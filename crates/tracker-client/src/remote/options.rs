@@ -146,6 +146,34 @@ pub struct RemoteOptions {
     pub plain: bool,
     /// The folder where points of a history wait until all of them are sent.
     pub spool: PathBuf,
+    /// How large files of artifacts are sent.
+    pub parts: Parts,
+}
+
+/// Large files are sent in parts, one after the other, to servers that take parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Parts {
+    /// Files of this many bytes or more. Default: 2 GiB, as the SDK of W&B has it.
+    pub from: u64,
+    /// The bytes of a part, more where there would be more than 10,000. Default: 100 MiB.
+    pub size: u64,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            from: 2 << 30,
+            size: 100 << 20,
+        }
+    }
+}
+
+impl Parts {
+    /// Files from this many bytes on, in parts of this many.
+    pub fn new(from: u64, size: u64) -> Self {
+        Self { from, size }
+    }
 }
 
 impl fmt::Debug for RemoteOptions {
@@ -171,6 +199,7 @@ impl RemoteOptions {
             http: HttpOptions::default(),
             plain: false,
             spool: spool(),
+            parts: Parts::default(),
         })
     }
 
@@ -232,6 +261,7 @@ impl RemoteOptions {
             http: HttpOptions::default(),
             plain: false,
             spool: spool(),
+            parts: Parts::default(),
         })
     }
 

@@ -14,7 +14,7 @@ pub(super) const RESERVED: &str = "_trackway";
 /// The entry of the wire's config that is the SDK's own.
 const INTERNAL: &str = "_wandb";
 /// Where extras keep what is W&B's own.
-const EXTRAS: &str = "wandb";
+pub(super) const EXTRAS: &str = "wandb";
 
 /// What the wire has a field for, and what tells nothing beyond: not in [`RESERVED`].
 const SAID_ELSEWHERE: [&str; 10] = [

@@ -117,25 +117,80 @@ impl Remote {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Upserted {
+    upsert_view: Payload,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    view: Node,
+}
+
+impl Remote {
+    async fn send_report(&self, path: &ReportPath, input: Json) -> Result<Report> {
+        let doing = format!("change report {path}");
+        let document = include_str!("queries/upsert_view.graphql");
+        let variables = json!({ "input": input });
+        let Upserted { upsert_view } = self.graphql.ask(doing, document, variables).await?;
+        upsert_view.view.read(&path.project_path())
+    }
+
+    /// Changes a report that is there in W&B's words.
+    async fn change_report(
+        &self,
+        id: String,
+        before: Report,
+        patch: ReportPatch,
+    ) -> Result<Report> {
+        let mut after = before.clone();
+        patch.apply(&mut after);
+        let path = &before.path;
+        let mut input = json!({
+            "id": id, "entityName": path.entity, "projectName": path.project,
+            "type": after.kind, "spec": after.spec,
+        });
+        let text = |text: &Option<String>| Json::from(text.clone().unwrap_or_default());
+        if after.title != before.title {
+            input["displayName"] = text(&after.title);
+        }
+        if after.name != before.name {
+            input["name"] = text(&after.name);
+        }
+        if after.description != before.description {
+            input["description"] = text(&after.description);
+        }
+        let mut said = before.clone();
+        said.kind.clone_from(&after.kind);
+        said.spec.clone_from(&after.spec);
+        said.title.clone_from(&after.title);
+        said.name.clone_from(&after.name);
+        said.description.clone_from(&after.description);
+        said.version = after.version;
+        if said != after {
+            return Err(unsupported(
+                "this server keeps of a report its title, name, description, kind and spec",
+            ));
+        }
+        self.send_report(path, input).await
+    }
+}
+
 #[async_trait]
 impl ReportStore for RemoteTracker {
     async fn upsert_report(&self, path: &ReportPath, patch: ReportPatch) -> Result<Report> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Answer {
-            upsert_view: Payload,
-        }
-        #[derive(Deserialize)]
-        struct Payload {
-            view: Node,
-        }
         let remote = &self.remote;
+        let found = remote.find_report(path).await?;
         if !remote.is_exact() {
-            return Err(unsupported(
-                "this server chooses the ids of reports by itself",
-            ));
+            let Some((id, before)) = found else {
+                return Err(unsupported(
+                    "this server chooses the ids of reports by itself",
+                ));
+            };
+            return remote.change_report(id, before, patch).await;
         }
-        let before = remote.find_report(path).await?.map(|(_, report)| report);
+        let before = found.map(|(_, report)| report);
         let is_new = before.is_none();
         let before = before.unwrap_or_else(|| Report::new(path.clone(), Timestamp::now()));
         let set_time = patch.created_at.filter(|_| is_new);
@@ -150,11 +205,7 @@ impl ReportStore for RemoteTracker {
             "id": path.report, "entityName": path.entity, "projectName": path.project,
             "trackway": { "members": members },
         });
-        let doing = format!("change report {path}");
-        let document = include_str!("queries/upsert_view.graphql");
-        let variables = json!({ "input": input });
-        let Answer { upsert_view } = remote.graphql.ask(doing, document, variables).await?;
-        upsert_view.view.read(&path.project_path())
+        remote.send_report(path, input).await
     }
 
     async fn report(&self, path: &ReportPath) -> Result<Report> {

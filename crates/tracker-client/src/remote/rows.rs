@@ -375,6 +375,49 @@ pub(super) async fn append(
     Ok(after)
 }
 
+/// Drops the rows from one on, where the server knows them by their steps: it takes a run back to
+/// the last step that stays.
+pub(super) async fn rewind(
+    remote: &Arc<Remote>,
+    run: &RunPath,
+    stream: HistoryStream,
+    from_row: u64,
+) -> Result<()> {
+    let next = next_row(remote, run, stream).await?;
+    if from_row >= next {
+        return Ok(());
+    }
+    let refused = |why: &str| Err(unsupported(format!("run {run} is not taken back: {why}")));
+    if stream == HistoryStream::System {
+        return refused("this server takes back what programs logged alone");
+    }
+    if from_row == 0 {
+        return refused("this server leaves one row at least");
+    }
+    let mut rows = rows_of_run(remote.clone(), run.clone(), &HistoryQuery::new()).await?;
+    let (mut count, mut last, mut steps) = (0_u64, None, true);
+    let mut step = None;
+    while let Some(row) = rows.try_next().await? {
+        steps &= last.replace(row.step).is_none_or(|last| last < row.step);
+        count += 1;
+        if count == from_row {
+            step = Some(row.step);
+        }
+    }
+    let Some(step) = step.filter(|_| steps && count == next) else {
+        return refused("its rows are not told apart by their steps");
+    };
+    let input = json!({
+        "entityName": run.entity, "projectName": run.project, "runName": run.run,
+        "metricName": STEP, "metricValue": step,
+    });
+    let doing = format!("take run {run} back to step {step}");
+    let document = include_str!("queries/rewind_run.graphql");
+    let variables = json!({ "input": input });
+    let asked = remote.graphql.ask(doing, document, variables);
+    asked.await.map(|_: serde::de::IgnoredAny| ())
+}
+
 #[cfg(test)]
 mod tests {
     use tracker_model::Timestamp;

@@ -575,7 +575,7 @@ impl RunStore for RemoteTracker {
         let _: serde::de::IgnoredAny = asked.await?;
         // What waits for a run that is gone is for nobody.
         for stream in [HistoryStream::Metrics, HistoryStream::System] {
-            Spool::of(&self.remote, path, stream).remove()?;
+            Spool::of(&self.remote, path, stream).remove().await?;
         }
         Ok(())
     }

@@ -86,27 +86,81 @@ impl Remote {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Upserted {
+    upsert_sweep: Payload,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    sweep: Node,
+}
+
+impl Remote {
+    async fn send_sweep(&self, path: &SweepPath, input: Json) -> Result<Sweep> {
+        let doing = format!("change sweep {path}");
+        let document = include_str!("queries/upsert_sweep.graphql");
+        let variables = json!({ "input": input });
+        let Upserted { upsert_sweep } = self.graphql.ask(doing, document, variables).await?;
+        upsert_sweep.sweep.read(&path.project_path())
+    }
+
+    /// Changes a sweep that is there in W&B's words.
+    async fn change_sweep(&self, id: String, before: Sweep, patch: SweepPatch) -> Result<Sweep> {
+        let mut after = before.clone();
+        patch.apply(&mut after);
+        let path = &before.path;
+        let mut input = json!({
+            "id": id, "entityName": path.entity, "projectName": path.project,
+        });
+        let mut said = before.clone();
+        let text = |text: &Option<String>| Json::from(text.clone().unwrap_or_default());
+        if after.name != before.name {
+            input["displayName"] = text(&after.name);
+            said.name.clone_from(&after.name);
+        }
+        if after.description != before.description {
+            input["description"] = text(&after.description);
+            said.description.clone_from(&after.description);
+        }
+        if after.state != before.state {
+            input["state"] = after.state.as_str().to_ascii_uppercase().into();
+            said.state = after.state;
+        }
+        if (&after.config, &after.config_text) != (&before.config, &before.config_text) {
+            let config = || Json::Object(after.config.clone()).to_string();
+            // JSON is YAML, too.
+            input["config"] = after.config_text.clone().unwrap_or_else(config).into();
+            said.config.clone_from(&after.config);
+            said.config_text.clone_from(&after.config_text);
+        }
+        said.version = after.version;
+        if said != after {
+            return Err(unsupported(
+                "this server keeps of a sweep its name, description, state and config",
+            ));
+        }
+        self.send_sweep(path, input).await
+    }
+}
+
 #[async_trait]
 impl SweepStore for RemoteTracker {
     async fn upsert_sweep(&self, path: &SweepPath, patch: SweepPatch) -> Result<Sweep> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Answer {
-            upsert_sweep: Payload,
-        }
-        #[derive(Deserialize)]
-        struct Payload {
-            sweep: Node,
-        }
         let remote = &self.remote;
-        if !remote.is_exact() {
-            return Err(unsupported(
-                "this server chooses the ids of sweeps by itself",
-            ));
-        }
         let project = path.project_path();
         let node = remote.sweep_node(path).await?;
+        let id = node.as_ref().map(|node| node.id.clone());
         let before = node.map(|node| node.read(&project)).transpose()?;
+        if !remote.is_exact() {
+            let (Some(id), Some(before)) = (id, before) else {
+                return Err(unsupported(
+                    "this server chooses the ids of sweeps by itself",
+                ));
+            };
+            return remote.change_sweep(id, before, patch).await;
+        }
         let is_new = before.is_none();
         let before = before.unwrap_or_else(|| Sweep::new(path.clone(), Timestamp::now()));
         let set_time = patch.created_at.filter(|_| is_new);
@@ -121,11 +175,7 @@ impl SweepStore for RemoteTracker {
             "id": path.sweep, "entityName": path.entity, "projectName": path.project,
             "trackway": { "members": members },
         });
-        let doing = format!("change sweep {path}");
-        let document = include_str!("queries/upsert_sweep.graphql");
-        let variables = json!({ "input": input });
-        let Answer { upsert_sweep } = remote.graphql.ask(doing, document, variables).await?;
-        upsert_sweep.sweep.read(&project)
+        remote.send_sweep(path, input).await
     }
 
     async fn sweep(&self, path: &SweepPath) -> Result<Sweep> {

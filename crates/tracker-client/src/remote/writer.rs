@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
+use tokio::task::JoinHandle;
 use tracker_http::Method;
 use tracker_model::{
     ContentHasher, Error, ErrorKind, HistoryQuery, HistoryStore as _, HistoryStream, HistoryWriter,
@@ -50,11 +51,51 @@ impl Spool {
         }
     }
 
-    /// Keeps others away as long as the file is open.
+    /// Keeps others away as long as the lock is held.
     ///
     /// # Errors
     /// `Conflict` if somebody is there.
-    pub(super) async fn lock(&self) -> Result<File> {
+    pub(super) async fn lock(&self) -> Result<Lock> {
+        let (folder, path, what) = (self.folder.clone(), self.lock.clone(), self.what.clone());
+        let locked = tokio::task::spawn_blocking(move || Lock::take(&folder, path, &what));
+        locked.await.map_err(not_done)?
+    }
+
+    /// Forgets what waits.
+    pub(super) async fn remove(&self) -> Result<()> {
+        match tokio::fs::remove_file(&self.points).await {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(disk("remove points that were not sent", e))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn not_done(e: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Unexpected, "keep points until they are sent").with_source(e)
+}
+
+/// Says that somebody writes a history. The file of it goes with it.
+#[derive(Debug)]
+pub(super) struct Lock {
+    /// Holds the lock.
+    _file: File,
+    path: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Elsewhere a file cannot be removed as long as it is open; it does no harm.
+        #[cfg(unix)]
+        drop(std::fs::remove_file(&self.path));
+        #[cfg(not(unix))]
+        let _ = &self.path;
+    }
+}
+
+impl Lock {
+    fn take(folder: &Path, path: PathBuf, what: &str) -> Result<Self> {
         let doing = "prepare to write a history";
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
@@ -64,33 +105,45 @@ impl Spool {
             // What waits there is not for everybody.
             builder.mode(0o700);
         }
-        builder.create(&self.folder).map_err(|e| disk(doing, e))?;
+        builder.create(folder).map_err(|e| disk(doing, e))?;
         let mut options = OpenOptions::new();
-        let file = options
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&self.lock);
-        let file = file.map_err(|e| disk(doing, e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(Error::new(
-                ErrorKind::Conflict,
-                format!("somebody else is writing the history of run {}", self.what),
-            )),
-            Err(TryLockError::Error(e)) => Err(disk(doing, e)),
-        }
-    }
-
-    /// Forgets what waits.
-    pub(super) fn remove(&self) -> Result<()> {
-        match std::fs::remove_file(&self.points) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(disk("remove points that were not sent", e))
+        options.create(true).truncate(false).write(true);
+        loop {
+            let file = options.open(&path).map_err(|e| disk(doing, e))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let message = format!("somebody else is writing the history of run {what}");
+                    return Err(Error::new(ErrorKind::Conflict, message));
+                }
+                Err(TryLockError::Error(e)) => return Err(disk(doing, e)),
             }
-            _ => Ok(()),
+            // Whoever held it before may have removed the file since it was opened.
+            if is_at(&file, &path).map_err(|e| disk(doing, e))? {
+                return Ok(Self { _file: file, path });
+            }
         }
     }
+}
+
+/// Whether the open file is the one at this path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let (open, there) = (
+        file.metadata()?,
+        match std::fs::metadata(path) {
+            Ok(there) => there,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(e),
+        },
+    );
+    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> std::io::Result<bool> {
+    Ok(true)
 }
 
 /// How far a series goes.
@@ -112,14 +165,24 @@ pub(super) struct Writer {
     stream: HistoryStream,
     token: String,
     spool: Spool,
-    _lock: File,
-    out: BufWriter<File>,
+    place: Arc<Place>,
+    /// Frames that are to be written to the file.
+    pending: Vec<u8>,
+    /// What is being written beside what is done here.
+    writing: Option<JoinHandle<std::io::Result<()>>>,
     committed: HashMap<SeriesKey, SeriesInfo>,
     staged: Vec<SeriesInfo>,
     ends: HashMap<SeriesKey, End>,
     /// Whether points that wait were written again.
     has_cuts: bool,
     is_empty: bool,
+}
+
+/// Where points wait. Whoever writes to the file keeps others away, even when the writer is gone.
+#[derive(Debug)]
+struct Place {
+    file: File,
+    _lock: Lock,
 }
 
 /// What waits of an earlier writer.
@@ -153,9 +216,8 @@ impl Writer {
             let (path, committed) = (spool.points.clone(), committed.clone());
             move || reopen(&path, &begin, &committed)
         });
-        let (out, found) = opened.await.map_err(|e| {
-            Error::new(ErrorKind::Unexpected, "read points that were not sent").with_source(e)
-        })??;
+        let (file, pending, found) = opened.await.map_err(not_done)??;
+        let place = Place { file, _lock: lock };
         let mut ends: HashMap<SeriesKey, End> = committed
             .iter()
             .map(|(key, info)| {
@@ -181,8 +243,9 @@ impl Writer {
             stream,
             token: token.to_owned(),
             spool,
-            _lock: lock,
-            out,
+            place: Arc::new(place),
+            pending,
+            writing: None,
             committed,
             staged,
             ends,
@@ -243,29 +306,55 @@ impl Writer {
         Ok(at < end.next && !end.touched && end.next > committed)
     }
 
-    fn put(&mut self, frame: &Frame) -> Result<()> {
-        let mut bytes = Vec::new();
-        frames::encode(frame, &mut bytes)?;
-        self.out
-            .write_all(&bytes)
-            .map_err(|e| disk("keep points until they are sent", e))
+    /// Writes a frame to the file, sooner or later.
+    async fn put(&mut self, frame: &Frame) -> Result<()> {
+        frames::encode(frame, &mut self.pending)?;
+        match self.pending.len() >= PIECE {
+            true => self.write_pending(|_| Ok(())).await,
+            false => Ok(()),
+        }
     }
 
-    fn sync(&mut self) -> Result<()> {
-        let synced = self
-            .out
-            .flush()
-            .and_then(|()| self.out.get_ref().sync_all());
-        synced.map_err(|e| disk("keep points until they are sent", e))
+    /// Waits until what was given to the disk is there.
+    async fn written(&mut self) -> Result<()> {
+        if let Some(writing) = &mut self.writing {
+            let written = writing.await;
+            self.writing = None;
+            written
+                .map_err(not_done)?
+                .map_err(|e| disk("keep points until they are sent", e))?;
+        }
+        Ok(())
+    }
+
+    /// Begins to write what is pending, after what was given to the disk before, and then does more
+    /// with the file.
+    async fn write_pending(
+        &mut self,
+        then: impl FnOnce(&File) -> std::io::Result<()> + Send + 'static,
+    ) -> Result<()> {
+        self.written().await?;
+        let (place, bytes) = (self.place.clone(), std::mem::take(&mut self.pending));
+        self.writing = Some(tokio::task::spawn_blocking(move || {
+            (&place.file).write_all(&bytes)?;
+            then(&place.file)
+        }));
+        Ok(())
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        self.write_pending(File::sync_all).await?;
+        self.written().await
     }
 }
 
-/// Opens a spool and reads what waits in it for the writer that begins so.
+/// Opens a spool and reads what waits in it for the writer that begins so. Answers what is to be
+/// written first, too.
 fn reopen(
     path: &Path,
     begin: &Frame,
     committed: &HashMap<SeriesKey, SeriesInfo>,
-) -> Result<(BufWriter<File>, Found)> {
+) -> Result<(File, Vec<u8>, Found)> {
     let doing = "read points that were not sent";
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).read(true).write(true);
@@ -280,13 +369,11 @@ fn reopen(
         .set_len(found.length)
         .and_then(|()| file.seek(SeekFrom::End(0)));
     placed.map_err(|e| disk(doing, e))?;
-    let mut out = BufWriter::with_capacity(PIECE, file);
+    let mut first = Vec::new();
     if found.length == 0 {
-        let mut bytes = Vec::new();
-        frames::encode(begin, &mut bytes)?;
-        out.write_all(&bytes).map_err(|e| disk(doing, e))?;
+        frames::encode(begin, &mut first)?;
     }
-    Ok((out, found))
+    Ok((file, first, found))
 }
 
 fn read_staged(
@@ -429,7 +516,7 @@ impl HistoryWriter for Writer {
         }
         self.has_cuts |= self.check(at, &batch).await?;
         for (at, batch) in frames::pieces(at, &batch) {
-            self.put(&Frame::Points { at, batch })?;
+            self.put(&Frame::Points { at, batch }).await?;
         }
         self.is_empty = false;
         let rows = batch.rows.as_ref().and_then(|rows| rows.last()).copied();
@@ -443,13 +530,13 @@ impl HistoryWriter for Writer {
     }
 
     async fn checkpoint(&mut self) -> Result<()> {
-        self.put(&Frame::Checkpoint)?;
-        self.sync()
+        self.put(&Frame::Checkpoint).await?;
+        self.sync().await
     }
 
     async fn commit(mut self: Box<Self>) -> Result<()> {
         if self.is_empty {
-            return self.spool.remove();
+            return self.spool.remove().await;
         }
         // Whoever comes after a commit that was cut off ends it.
         self.checkpoint().await?;
@@ -461,11 +548,13 @@ impl HistoryWriter for Writer {
             let copy = copied.map_err(|e| disk(doing, e))?.into_temp_path();
             (copy.to_path_buf(), Some(copy))
         } else {
-            let file = self.out.get_mut();
-            file.write_all(&frames::END).map_err(|e| disk(doing, e))?;
+            self.pending.extend_from_slice(&frames::END);
+            self.write_pending(|_| Ok(())).await?;
+            self.written().await?;
             (source, None)
         };
-        let length = std::fs::metadata(&path).map_err(|e| disk(doing, e))?.len();
+        let about = tokio::fs::metadata(&path).await;
+        let length = about.map_err(|e| disk(doing, e))?.len();
         let request = self
             .remote
             .exact_request(Method::POST, &self.run, "commit")?;
@@ -477,7 +566,7 @@ impl HistoryWriter for Writer {
         drop(copy);
         // The end that was written behind the last checkpoint is passed over by the next writer.
         sent?;
-        self.spool.remove()
+        self.spool.remove().await
     }
 }
 

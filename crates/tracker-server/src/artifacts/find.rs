@@ -148,7 +148,13 @@ pub(crate) async fn by_id(app: &App, viewer: &Viewer, id: &str) -> Result<Found>
                 State::Committed(index) => index,
                 State::Deleted => return Err(missing(id)),
             };
-            let meant = |version: &ArtifactVersion| version.source_key.as_deref() == Some(id);
+            let meant = |version: &ArtifactVersion| match &sketch.exact {
+                Some(draft) => {
+                    version.source_key == draft.source_key
+                        && Some(version.created_at) == draft.created_at
+                }
+                None => version.source_key.as_deref() == Some(id),
+            };
             let version = renamed_version(app, &sketch.collection, index, meant).await?;
             let version = version.ok_or_else(|| missing(id))?;
             Ok(Found::Version(Box::new(version)))

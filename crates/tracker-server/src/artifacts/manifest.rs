@@ -9,7 +9,8 @@ use md5::{Digest as _, Md5};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tracker_model::{
-    ArtifactVersion, ByteStream, Error, JsonObject, ManifestEntry, Result, Tracker, VersionLink,
+    ArtifactVersion, ByteStream, Digests, Error, JsonObject, ManifestEntry, Result, Tracker,
+    VersionLink,
 };
 
 use super::find::{id_of, place_of};
@@ -33,6 +34,18 @@ pub(crate) struct Entry {
     #[serde(rename = "birthArtifactID")]
     pub(crate) birth: Option<String>,
     pub(crate) extra: Option<JsonObject>,
+    /// What clients of ours say, in place of the rest.
+    #[serde(default)]
+    pub(crate) trackway: ExactEntry,
+}
+
+/// What the wire has no words for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ExactEntry {
+    pub(crate) extras: JsonObject,
+    /// Contents that are here already.
+    pub(crate) stored: Option<Digests>,
 }
 
 impl Manifest {

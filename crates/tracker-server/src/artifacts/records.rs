@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use futures::TryStreamExt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tracker_model::{
-    CollectionPath, Digests, Error, ErrorKind, JsonObject, Record, RecordCondition, RecordStore,
-    Result, RunPath, Timestamp,
+    ArtifactDraft, CollectionPath, Digests, Error, ErrorKind, JsonObject, Record, RecordCondition,
+    RecordStore, Result, RunPath, Timestamp,
 };
 
 /// Artifacts, by the random part of their ids.
@@ -62,6 +62,10 @@ pub(crate) struct Sketch {
     #[serde(default)]
     pub(crate) shared_id: Option<String>,
     pub(crate) created_at: Timestamp,
+    /// What a client of ours says of the version, in place of all that is said above but the
+    /// collection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) exact: Option<ArtifactDraft>,
 }
 
 /// What a manifest is of.

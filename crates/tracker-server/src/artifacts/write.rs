@@ -16,7 +16,7 @@ use tracker_model::{
 use super::{
     check_alias,
     find::{self, Found, id_of, id_of_key, place_of, records},
-    manifest::{Entry, Manifest, ManifestDigest, md5_of},
+    manifest::{Entry, ExactEntry, Manifest, ManifestDigest, md5_of},
     records::{ManifestKind, Sketch, State},
 };
 use crate::{accounts::Viewer, app::App, wire};
@@ -36,8 +36,14 @@ pub(crate) async fn create(
         .aliases
         .iter()
         .try_for_each(|alias| check_alias(alias))?;
-    if let Some(collection) = collection(app, &sketch.collection).await? {
-        check_kind(&collection, &sketch.kind)?;
+    match (collection(app, &sketch.collection).await?, &sketch.exact) {
+        (Some(collection), Some(_)) => check_holds_versions(&collection)?,
+        (Some(collection), None) => check_kind(&collection, &sketch.kind)?,
+        (None, Some(_)) => {
+            let what = format_args!("artifact {}", sketch.collection);
+            return Err(Error::not_found(what));
+        }
+        (None, None) => {}
     }
     if let Some(id) = sketch.shared_id.clone() {
         return share(app, sketch, &id).await;
@@ -115,12 +121,18 @@ async fn collection(app: &App, path: &CollectionPath) -> Result<Option<Collectio
     }
 }
 
-fn check_kind(collection: &Collection, kind: &str) -> Result<()> {
-    let path = &collection.path;
+fn check_holds_versions(collection: &Collection) -> Result<()> {
     if collection.portfolio {
+        let path = &collection.path;
         let message = format!("artifact {path} is a portfolio, which holds links alone");
         return Err(Error::invalid(message));
     }
+    Ok(())
+}
+
+fn check_kind(collection: &Collection, kind: &str) -> Result<()> {
+    let path = &collection.path;
+    check_holds_versions(collection)?;
     if collection.kind != kind {
         let message = format!(
             "artifact {path} is of type {:?}, not {kind:?}",
@@ -288,25 +300,12 @@ pub(crate) async fn commit(app: &Arc<App>, viewer: &Viewer, id: &str) -> Result<
     if let Found::Version(version) = find::by_id(app, viewer, id).await? {
         return Ok(*version);
     }
-    let plan = plan(app, viewer, &key, id).await?;
+    let plan = plan(app, viewer, &key, id, sketch.exact.is_some()).await?;
     let stored = stored(app, viewer, &key, &sketch, &plan.files).await?;
-
-    match collection(app, path).await? {
-        Some(collection) => check_kind(&collection, &sketch.kind)?,
-        None => {
-            let mut patch = CollectionPatch::new();
-            patch.kind = Some(sketch.kind.clone());
-            app.tracker.upsert_collection(path, patch).await?;
-        }
-    }
-    let mut draft = draft(&sketch, id, &plan);
-    if let Some(run) = &sketch.run {
-        match app.tracker.run(run).await {
-            Ok(_) => draft.logged_by = Some(run.clone()),
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
-        }
-    }
+    let draft = match &sketch.exact {
+        Some(draft) => draft.clone(),
+        None => wire_draft(app, &sketch, id, &plan).await?,
+    };
     let mut writer = app.tracker.artifact_writer(path, draft).await?;
     for (name, file) in plan.files {
         let mut entry = EntryDraft::new(name);
@@ -330,7 +329,9 @@ pub(crate) async fn commit(app: &Arc<App>, viewer: &Viewer, id: &str) -> Result<
     let version = writer.commit().await?;
     record_use(app, &sketch, &version).await?;
     let (index, digest) = (version.index, plan.digest);
-    records(app).note_digest(path, &digest, &key).await?;
+    if sketch.exact.is_none() {
+        records(app).note_digest(path, &digest, &key).await?;
+    }
     let done = |sketch: &mut Sketch| {
         sketch.state = State::Committed(index);
         sketch.digest.clone_from(&digest);
@@ -344,6 +345,28 @@ pub(crate) async fn commit(app: &Arc<App>, viewer: &Viewer, id: &str) -> Result<
         }
     });
     Ok(version)
+}
+
+/// What a client of W&B says of a version, whose collection is made if there is none.
+async fn wire_draft(app: &App, sketch: &Sketch, id: &str, plan: &Plan) -> Result<ArtifactDraft> {
+    let path = &sketch.collection;
+    match collection(app, path).await? {
+        Some(collection) => check_kind(&collection, &sketch.kind)?,
+        None => {
+            let mut patch = CollectionPatch::new();
+            patch.kind = Some(sketch.kind.clone());
+            app.tracker.upsert_collection(path, patch).await?;
+        }
+    }
+    let mut draft = draft(sketch, id, plan);
+    if let Some(run) = &sketch.run {
+        match app.tracker.run(run).await {
+            Ok(_) => draft.logged_by = Some(run.clone()),
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(draft)
 }
 
 /// What an artifact will be.
@@ -374,7 +397,7 @@ enum Planned {
 }
 
 /// Reads what was uploaded of manifests. Of entries with one path the last counts.
-async fn plan(app: &App, viewer: &Viewer, key: &str, id: &str) -> Result<Plan> {
+async fn plan(app: &App, viewer: &Viewer, key: &str, id: &str, exact: bool) -> Result<Plan> {
     let manifests = records(app).stored_manifests(key).await?;
     if manifests.is_empty() {
         let message = "the artifact has no manifest: it was not uploaded";
@@ -408,7 +431,11 @@ async fn plan(app: &App, viewer: &Viewer, key: &str, id: &str) -> Result<Plan> {
         for (name, entry) in manifest.contents {
             check_file_name(&name)?;
             let digest = entry.digest.clone();
-            known.insert(name, (digest, planned(entry, id)?));
+            let planned = match exact {
+                true => exactly_planned(entry, viewer)?,
+                false => planned(entry, id)?,
+            };
+            known.insert(name, (digest, planned));
         }
     }
     let mut digest = ManifestDigest::new();
@@ -461,6 +488,23 @@ fn planned(entry: Entry, id: &str) -> Result<Planned> {
         md5: hex::encode(md5_of(&entry.digest)?),
         birth: entry.birth.clone(),
         extras: entry.extras(id),
+    })
+}
+
+/// An entry as a client of ours says it.
+fn exactly_planned(entry: Entry, viewer: &Viewer) -> Result<Planned> {
+    let ExactEntry { extras, stored } = entry.trackway;
+    Ok(match (entry.reference, stored) {
+        (Some(url), _) => Planned::Reference { url, extras },
+        (None, Some(digests)) => {
+            viewer.may_name_contents()?;
+            Planned::Known { digests, extras }
+        }
+        (None, None) => Planned::Uploaded {
+            md5: hex::encode(md5_of(&entry.digest)?),
+            extras,
+            birth: None,
+        },
     })
 }
 

@@ -1,6 +1,6 @@
 //! Artifacts: versions, and those that will be.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use futures::TryStreamExt;
@@ -15,7 +15,7 @@ use super::{
     collection::{
         ArtifactAlias, ArtifactCollection, ArtifactSequence, ArtifactTypeNode, CollectionNode, Tag,
     },
-    found,
+    exact, found,
     page::{connection, page_of, wanted},
     project::RunConnection,
     run::{FileConnection, FileList, FileNode, RunNode},
@@ -31,6 +31,9 @@ use crate::{
     signed::Grant,
     wire,
 };
+
+/// As many entries are looked for one by one; for more the whole manifest is read.
+const FEW: usize = 20;
 
 connection!(ArtifactConnection, ArtifactEdge, ArtifactNode);
 connection!(
@@ -346,6 +349,11 @@ impl ArtifactNode {
         Ok(RunConnection::all(nodes))
     }
 
+    async fn trackway(&self, ctx: &Context<'_>) -> GraphResult<Option<JsonString>> {
+        let viewer = &Asked::of(ctx)?.viewer;
+        Ok(exact::version_text(viewer, &self.version))
+    }
+
     /// Where it is: in its own collection and in portfolios.
     async fn artifact_memberships(
         &self,
@@ -476,6 +484,13 @@ impl ArtifactCollectionMembership {
         source.await.map_err(told)
     }
 
+    /// Nothing where the viewer may not read what it stands for.
+    async fn trackway(&self, ctx: &Context<'_>) -> GraphResult<Option<JsonString>> {
+        let asked = Asked::of(ctx)?;
+        let source = find::source_of(&asked.app, &asked.viewer, (*self.0).clone());
+        Ok(found(source.await)?.and_then(|_| exact::version_text(&asked.viewer, &self.0)))
+    }
+
     async fn files(
         &self,
         ctx: &Context<'_>,
@@ -488,6 +503,36 @@ impl ArtifactCollectionMembership {
         let source = source.await.map_err(told)?;
         files(asked, &source, names, after, first).await
     }
+}
+
+/// The entries of a version with these names, by path.
+async fn named(
+    asked: &Asked,
+    version: &ArtifactVersion,
+    mut names: Vec<String>,
+) -> Result<Vec<ManifestEntry>> {
+    let (tracker, path) = (&asked.app.tracker, &version.collection);
+    let mut found = Vec::with_capacity(names.len().min(1_000));
+    if names.len() <= FEW {
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            match tracker.entry(path, version.index, &name).await {
+                Ok(entry) => found.push(entry),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        return Ok(found);
+    }
+    let names: HashSet<String> = names.into_iter().collect();
+    let mut entries = tracker.manifest(path, version.index);
+    while let Some(entry) = entries.try_next().await? {
+        if names.contains(&entry.path) {
+            found.push(entry);
+        }
+    }
+    Ok(found)
 }
 
 /// A page of the files of a version.
@@ -505,10 +550,7 @@ async fn files(
     let at = Arc::new(place_of(version));
     let node = |entry| FileNode::of_entry(at.clone(), entry);
     if let Some(names) = names.filter(|names| !names.is_empty()) {
-        let named = entries.try_filter(move |entry: &ManifestEntry| {
-            std::future::ready(names.contains(&entry.path))
-        });
-        let named: Vec<ManifestEntry> = named.try_collect().await.map_err(told)?;
+        let named = named(asked, version, names).await.map_err(told)?;
         return Ok(FileConnection::new(FileList::all(
             named.into_iter().map(node).collect(),
         )));

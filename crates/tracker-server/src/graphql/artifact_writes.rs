@@ -20,6 +20,7 @@ use super::{
     Asked, GraphResult, UNCATEGORIZED,
     artifact::{ArtifactCollectionMembership, ArtifactDigestAlgorithm, ArtifactNode},
     collection::{ArtifactCollection, ArtifactTypeNode, CollectionNode, Tag, tags_of, with_tags},
+    exact,
     scalars::{Int64, JsonString},
     session::Success,
     told,
@@ -149,6 +150,9 @@ pub(crate) struct CreateArtifactInput {
     sequence_client_id: Option<ID>,
     storage_region: Option<String>,
     client_mutation_id: Option<String>,
+    /// JSON text of the draft of a version, from clients of ours. Of the rest only the collection
+    /// counts then, which must be there.
+    trackway: Option<JsonString>,
 }
 
 #[derive(Debug, SimpleObject)]
@@ -589,6 +593,10 @@ impl CreateArtifactInput {
         };
         let mut ttl_seconds = None;
         ttl(self.ttl_duration_seconds).apply(&mut ttl_seconds);
+        let exact = match &self.trackway {
+            Some(draft) => Some(exact::draft(asked, draft)?),
+            None => None,
+        };
         let sketch = Sketch {
             collection: CollectionPath::new(project, name)?,
             kind: self.artifact_type_name,
@@ -609,6 +617,7 @@ impl CreateArtifactInput {
             storage_region: region,
             shared_id: client_id(self.distributed_id.map(ID))?,
             created_at: Timestamp::now(),
+            exact,
         };
         Ok((sketch, self.enable_digest_deduplication.unwrap_or(false)))
     }
@@ -766,7 +775,11 @@ async fn create_files(
     let mut known = HashMap::new();
     for (id, md5s) in wanted {
         let (key, sketch) = pending(asked, &id).await?;
-        let latest = write::contents_of_latest(&asked.app, &sketch.collection, &md5s).await?;
+        // A record of the model names its contents by more than an MD5.
+        let latest = match sketch.exact {
+            Some(_) => (HashMap::new(), None),
+            None => write::contents_of_latest(&asked.app, &sketch.collection, &md5s).await?,
+        };
         known.insert(id, (key, latest));
     }
     let mut edges = Vec::with_capacity(files.len());

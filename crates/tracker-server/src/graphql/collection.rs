@@ -13,7 +13,7 @@ use tracker_model::{
 use super::{
     Asked, GraphResult,
     artifact::{ArtifactCollectionMembership, ArtifactDigestAlgorithm, ArtifactNode},
-    found,
+    exact, found,
     listing::{self, Field, Listing},
     page::{self, PageInfo, connection, page_of, wanted},
     project::{ProjectNode, project_at},
@@ -134,6 +134,10 @@ macro_rules! collection_object {
                 self.0.kind()
             }
 
+            async fn trackway(&self) -> Option<JsonString> {
+                exact::record_text(&*self.0.0)
+            }
+
             async fn tags(&self) -> TagConnection {
                 let tags = tags_of(&self.0.0);
                 TagConnection::all(tags.iter().map(|tag| Tag::new(tag)).collect())
@@ -213,6 +217,7 @@ collection_object! {
     field(name = "state", ty = "&'static str"),
     field(name = "project", ty = "Option<ProjectNode>"),
     field(name = "default_artifact_type", ty = "ArtifactTypeNode"),
+    field(name = "trackway", ty = "Option<JsonString>"),
     field(name = "tags", ty = "TagConnection"),
     field(
         name = "aliases",
@@ -300,10 +305,12 @@ impl CollectionNode {
         let mut edges = Vec::with_capacity(versions.len());
         for (place, version) in (first + 1..).zip(versions) {
             let name = format!("v{}", version.index);
+            let trackway = exact::version_text(&asked.viewer, &version);
             if let Some(node) = ArtifactNode::source(asked, version).await? {
                 edges.push(VersionedArtifactEdge {
                     cursor: place.to_string(),
                     version: name,
+                    trackway,
                     node,
                 });
             }
@@ -394,6 +401,7 @@ pub(crate) struct VersionedArtifactEdge {
     cursor: String,
     /// The number in the collection, such as `v3`.
     version: String,
+    trackway: Option<JsonString>,
     node: ArtifactNode,
 }
 

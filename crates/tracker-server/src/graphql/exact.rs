@@ -1,10 +1,12 @@
 //! What the wire of W&B cannot say of a record, for clients that ask for it.
 //!
-//! `Run`, `Project`, `File`, `Sweep` and `View` have a field `trackway`: the record of the model as
-//! JSON text. The inputs that make them have a member of that name: the members of the record that
+//! `Run`, `Project`, `File`, `Sweep`, `View`, `Artifact` and its collections and memberships have a
+//! field `trackway`: the record of the model as JSON text. The inputs that make them have a member of that name: the members of the record that
 //! change, as JSON text, over which nothing else of the input counts but a run's config and summary.
 //! Whoever sends the header `x-trackway` sees what is marked as deleted, too. The SDK knows nothing
 //! of all this, and nothing changes for it.
+
+mod artifacts;
 
 use std::collections::BTreeSet;
 
@@ -18,6 +20,7 @@ use tracker_model::{
     Result, Run, Sweep, SweepPatch,
 };
 
+pub(crate) use self::artifacts::{ExactArtifactMutation, ExactArtifactQuery, draft, version_text};
 use super::{Asked, GraphResult, scalars::JsonString, session::Success, told};
 use crate::{app::run_path, ids};
 
@@ -134,6 +137,10 @@ pub(crate) struct Can {
     logged_order: bool,
     rewrite_history: bool,
     series_digests: bool,
+    stored_content: bool,
+    contents: bool,
+    version_indices: bool,
+    links: bool,
     sweeps: bool,
     logs: bool,
     reports: bool,
@@ -169,6 +176,7 @@ impl ExactQuery {
             }
         }
         let can = asked.app.tracker.capabilities();
+        let names_contents = asked.viewer.names_contents();
         Ok(Trackway {
             version: VERSION,
             can: Can {
@@ -177,6 +185,10 @@ impl ExactQuery {
                 logged_order: can.logged_order,
                 rewrite_history: can.rewrite_history,
                 series_digests: can.series_digests,
+                stored_content: can.stored_content && names_contents,
+                contents: can.contents && names_contents,
+                version_indices: can.version_indices,
+                links: can.links,
                 sweeps: can.sweeps,
                 logs: can.logs,
                 reports: can.reports,

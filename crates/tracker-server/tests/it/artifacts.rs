@@ -1,5 +1,7 @@
 //! Artifacts: what clients do one after the other, and what they must not get done.
 
+mod exact;
+
 use std::collections::BTreeMap;
 
 use axum::http::{Method, StatusCode};

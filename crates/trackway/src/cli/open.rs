@@ -109,11 +109,9 @@ pub(crate) async fn source(
             Arc::new(TrackerSource::new(Arc::new(store)))
         }
         Location::Mlflow(place) => Box::pin(mlflow(place, args, progress)).await?,
-        Location::Wandb(_) => {
-            return Err(Failure::usage(format!(
-                "{location} is a W&B server, which is not imported from yet"
-            ))
-            .with_hint("commands that read and change runs take it as --from"));
+        Location::Wandb(place) => {
+            let tracker = wandb(place).await?;
+            Arc::new(TrackerSource::new(Arc::new(tracker)))
         }
     };
     Ok((source, location))

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use serde_json::json;
 use tracker_model::{
-    Change, ErrorKind, HistoryQuery, HistoryRow, HistoryStore, HistoryStream, ImportStamp,
-    JsonObject, JsonPatch, LogLine, LogStore, MemoryTracker, Precondition, Run, RunFilter,
+    ArtifactContents, ArtifactDraft, ArtifactStore, ArtifactUse, ArtifactVersion, Change,
+    CollectionPatch, CollectionPath, CollectionStore, Content, EntryDraft, ErrorKind, HistoryQuery,
+    HistoryRow, HistoryStore, HistoryStream, ImportStamp, JsonObject, JsonPatch, Lineage,
+    LinkDraft, LogLine, LogStore, ManifestEntry, MemoryTracker, Precondition, Run, RunFilter,
     RunOrder, RunPatch, RunPath, RunQuery, RunState, RunStore, SeriesKey, Timestamp, Tracker,
-    Value, rows_of, split_rows,
+    UseRole, Value, VersionLink, VersionPatch, VersionRef, bytes_of, collect_bytes, rows_of,
+    split_rows,
 };
 
 async fn plain() -> super::RemoteTracker {
@@ -233,4 +236,295 @@ async fn histories_and_logs_as_rows_and_lines() {
         lines.concat(),
         [LogLine::new(0, "zero"), LogLine::new(1, ""), line]
     );
+}
+
+fn collection(name: &str) -> CollectionPath {
+    CollectionPath::new(path("r").project_path(), name).unwrap()
+}
+
+async fn make(
+    tracker: &super::RemoteTracker,
+    path: &CollectionPath,
+    draft: ArtifactDraft,
+    body: &'static str,
+) -> tracker_model::Result<ArtifactVersion> {
+    let mut writer = tracker.artifact_writer(path, draft).await?;
+    let mut entry = EntryDraft::new("d/f.txt");
+    entry.extras = object(json!({ "mlflow": { "n": 1 }, "wandb": { "extra": { "mine": true } } }));
+    writer.add(entry, Content::Bytes(bytes_of(body))).await?;
+    writer
+        .add("empty".into(), Content::Bytes(bytes_of("")))
+        .await?;
+    let url = Content::Reference("s3://bucket/x".to_owned());
+    writer.add("ref".into(), url).await?;
+    let again = writer
+        .add("ref".into(), Content::Bytes(bytes_of("x")))
+        .await;
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::InvalidInput);
+    writer.commit().await
+}
+
+fn whole_draft() -> ArtifactDraft {
+    let mut draft = ArtifactDraft::new();
+    draft.aliases = vec!["best".to_owned(), "ü".to_owned()];
+    draft.tags = vec!["t".to_owned()];
+    draft.description = Some("text".to_owned());
+    draft.metadata = object(json!({ "acc": 0.5, "deep": [{ "x": null }] }));
+    draft.ttl_seconds = Some(3_600);
+    draft.created_at = Some(Timestamp::from_parts(1_700_000_000_000, 1));
+    draft.logged_by = Some(path("maker"));
+    draft.source_key = Some("key".to_owned());
+    draft.extras = object(json!({ "mlflow": { "stage": "x" } }));
+    draft
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn versions_in_the_words_of_the_wire() {
+    let tracker = plain().await;
+    let can = tracker.capabilities();
+    assert!(can.links && !can.stored_content && !can.contents && !can.version_indices);
+    let model = collection("model");
+    assert_eq!(
+        tracker.collection(&model).await.unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
+    let absent = tracker.artifact_writer(&model, ArtifactDraft::new()).await;
+    assert_eq!(absent.unwrap_err().kind(), ErrorKind::NotFound);
+    for run in ["maker", "user"] {
+        let patch = RunPatch::new();
+        tracker
+            .upsert_run(&path(run), patch, Precondition::None)
+            .await
+            .unwrap();
+    }
+    // What has no versions is known here alone.
+    let mut patch = CollectionPatch::new();
+    patch.kind = Some("model".to_owned());
+    patch.description = Change::Set("of all".to_owned());
+    tracker.upsert_collection(&model, patch).await.unwrap();
+    let none: Vec<_> = tracker.versions(&model).try_collect().await.unwrap();
+    assert!(none.is_empty());
+
+    let made = make(&tracker, &model, whole_draft(), "contents")
+        .await
+        .unwrap();
+    let there = tracker.collection(&model).await.unwrap();
+    assert_eq!(
+        (there.kind.as_str(), there.description.as_deref()),
+        ("model", Some("of all"))
+    );
+    let draft = whole_draft();
+    assert_eq!((made.index, made.entries, made.size), (0, 3, 8));
+    assert_eq!((&made.aliases, &made.tags), (&draft.aliases, &draft.tags));
+    assert_eq!(
+        (&made.description, &made.metadata),
+        (&draft.description, &draft.metadata)
+    );
+    assert_eq!(
+        (
+            made.ttl_seconds,
+            made.created_at,
+            &made.logged_by,
+            &made.source_key
+        ),
+        (
+            draft.ttl_seconds,
+            draft.created_at.unwrap(),
+            &draft.logged_by,
+            &draft.source_key
+        )
+    );
+    assert_eq!(made.extras["mlflow"], draft.extras["mlflow"]);
+    let by_alias = tracker
+        .version(&model, &VersionRef::Alias("ü".to_owned()))
+        .await;
+    assert_eq!(by_alias.unwrap(), made);
+
+    let entries: Vec<ManifestEntry> = tracker.manifest(&model, 0).try_collect().await.unwrap();
+    let names: Vec<&str> = entries.iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(names, ["d/f.txt", "empty", "ref"]);
+    let digests = entries[0].digests.clone().unwrap();
+    assert_eq!(
+        (digests.size, digests.blake3.len(), digests.sha256.len()),
+        (8, 64, 64)
+    );
+    assert_eq!(entries[0].extras["mlflow"], json!({ "n": 1 }));
+    assert_eq!(entries[0].extras["wandb"]["extra"], json!({ "mine": true }));
+    assert_eq!(entries[2].reference.as_deref(), Some("s3://bucket/x"));
+    assert_eq!(tracker.entry(&model, 0, "empty").await.unwrap(), entries[1]);
+    for (range, wanted) in [
+        (None, "contents"),
+        (Some(2..5), "nte"),
+        (Some(6..99), "ts"),
+        (Some(9..12), ""),
+    ] {
+        let body = tracker
+            .open_entry(&model, 0, "d/f.txt", range)
+            .await
+            .unwrap();
+        assert_eq!(collect_bytes(body, 100).await.unwrap(), wanted.as_bytes());
+    }
+    for (entry, wanted) in [
+        ("ref", ErrorKind::Unsupported),
+        ("none", ErrorKind::NotFound),
+    ] {
+        let opened = tracker.open_entry(&model, 0, entry, None).await;
+        assert_eq!(opened.err().map(|e| e.kind()), Some(wanted), "{entry}");
+    }
+
+    // The same contents are another version, unless they are known by their key.
+    let second = make(&tracker, &model, ArtifactDraft::new(), "contents")
+        .await
+        .unwrap();
+    assert_eq!((second.index, &second.digest), (1, &made.digest));
+    let mut again = whole_draft();
+    again.description = Some("later".to_owned());
+    again.aliases = vec!["new".to_owned()];
+    let again = make(&tracker, &model, again, "contents").await.unwrap();
+    assert_eq!(
+        (again.index, again.description.as_deref()),
+        (0, Some("later"))
+    );
+    assert_eq!(again.aliases, ["new"]);
+    let other = make(&tracker, &model, whole_draft(), "other").await;
+    assert_eq!(other.unwrap_err().kind(), ErrorKind::Unsupported);
+    let mut writer = tracker
+        .artifact_writer(&model, ArtifactDraft::new())
+        .await
+        .unwrap();
+    let stored = writer.add("x".into(), Content::Stored(digests)).await;
+    assert_eq!(stored.unwrap_err().kind(), ErrorKind::Unsupported);
+
+    let mut patch = VersionPatch::new();
+    patch.metadata = JsonPatch::Merge {
+        set: object(json!({ "new": 1 })),
+        remove: vec!["deep".to_owned()],
+    };
+    patch.tags = Some(vec!["u".to_owned()]);
+    patch.aliases = Some(vec!["new".to_owned(), "prod".to_owned()]);
+    patch.ttl_seconds = Change::Clear;
+    patch.description = Change::Clear;
+    let changed = tracker.update_version(&model, 0, patch).await.unwrap();
+    assert_eq!(changed.metadata, object(json!({ "acc": 0.5, "new": 1 })));
+    assert_eq!(
+        (&changed.tags[..], changed.ttl_seconds),
+        (&["u".to_owned()][..], None)
+    );
+    assert_eq!(changed.aliases, ["new", "prod"]);
+    assert_eq!(
+        (
+            changed.description.as_deref(),
+            changed.source_key.as_deref()
+        ),
+        (None, Some("key"))
+    );
+    let listed: Vec<ArtifactVersion> = tracker.versions(&model).try_collect().await.unwrap();
+    assert_eq!(listed[0], changed);
+    assert_eq!(listed.len(), 2);
+    let latest = tracker
+        .version(&model, &VersionRef::Alias("latest".to_owned()))
+        .await;
+    assert_eq!(latest.unwrap().index, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_and_lineage_in_the_words_of_the_wire() {
+    let tracker = plain().await;
+    let (model, shown) = (collection("model"), collection("shown"));
+    for run in ["maker", "user"] {
+        let patch = RunPatch::new();
+        tracker
+            .upsert_run(&path(run), patch, Precondition::None)
+            .await
+            .unwrap();
+    }
+    tracker
+        .upsert_collection(&model, CollectionPatch::new())
+        .await
+        .unwrap();
+    let made = make(&tracker, &model, whole_draft(), "contents")
+        .await
+        .unwrap();
+    let target = VersionLink {
+        collection: model.clone(),
+        index: 0,
+    };
+    let nowhere = tracker
+        .link_version(&shown, &target, LinkDraft::new())
+        .await;
+    assert_eq!(nowhere.unwrap_err().kind(), ErrorKind::NotFound);
+    let mut patch = CollectionPatch::new();
+    patch.portfolio = Some(true);
+    tracker.upsert_collection(&shown, patch).await.unwrap();
+    let draft = LinkDraft::new().with_aliases(["gold"]);
+    let link = tracker.link_version(&shown, &target, draft).await.unwrap();
+    assert_eq!((link.index, &link.link_of), (0, &Some(target.clone())));
+    // A server of W&B may give the newest link one more.
+    assert!(link.aliases.contains(&"gold".to_owned()) && link.digest == made.digest);
+    assert!(tracker.collection(&shown).await.unwrap().portfolio);
+    let mut patch = VersionPatch::new();
+    patch.aliases = Some(vec!["silver".to_owned()]);
+    let link = tracker.update_version(&shown, 0, patch).await.unwrap();
+    assert_eq!(link.aliases, ["silver"]);
+    let listed: Vec<ArtifactVersion> = tracker.versions(&shown).try_collect().await.unwrap();
+    assert_eq!((listed.len(), &listed[0].link_of), (1, &Some(target)));
+    let source = tracker
+        .version(&model, &VersionRef::Index(0))
+        .await
+        .unwrap();
+    assert_eq!(source.aliases, made.aliases);
+    let body = tracker
+        .open_entry(&shown, 0, "d/f.txt", None)
+        .await
+        .unwrap();
+    assert_eq!(collect_bytes(body, 100).await.unwrap(), b"contents");
+
+    let entry = |run: &str, role, step| ArtifactUse {
+        run: path(run),
+        collection: model.clone(),
+        index: 0,
+        role,
+        step,
+    };
+    let used = entry("user", UseRole::Used, None);
+    tracker.record_use(used.clone()).await.unwrap();
+    let logged = entry("maker", UseRole::Logged, None);
+    tracker.record_use(logged.clone()).await.unwrap();
+    for refused in [
+        entry("user", UseRole::Logged, None),
+        entry("user", UseRole::Used, Some(3)),
+    ] {
+        let refused = tracker.record_use(refused).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+    let uses: Vec<_> = tracker
+        .uses_of_version(&model, 0)
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(uses, [logged.clone(), used.clone()]);
+    let uses: Vec<_> = tracker
+        .uses_of_run(&path("user"))
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(uses, [used]);
+    let uses: Vec<_> = tracker
+        .uses_of_run(&path("maker"))
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(uses, [logged]);
+
+    tracker.delete_version(&shown, 0).await.unwrap();
+    let gone = tracker.version(&shown, &VersionRef::Index(0)).await;
+    assert_eq!(gone.unwrap_err().kind(), ErrorKind::NotFound);
+    tracker.delete_version(&model, 0).await.unwrap();
+    let left: Vec<ArtifactVersion> = tracker.versions(&model).try_collect().await.unwrap();
+    assert!(left.is_empty());
+    tracker.delete_collection(&model).await.unwrap();
+    tracker.delete_collection(&shown).await.unwrap();
+    let project = path("r").project_path();
+    let left: Vec<_> = tracker.collections(&project).try_collect().await.unwrap();
+    assert!(left.is_empty());
 }

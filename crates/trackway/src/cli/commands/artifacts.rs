@@ -93,7 +93,6 @@ struct CollectionShape<'a> {
     entity: &'a str,
     project: &'a str,
     name: &'a str,
-    kind: &'a str,
     versions: u64,
     #[serde(flatten)]
     rest: &'a Collection,
@@ -125,7 +124,6 @@ async fn collections(
                 entity: project.entity.as_str(),
                 project: project.project.as_str(),
                 name: &collection.path.name,
-                kind: &collection.kind,
                 versions: count,
                 rest: &collection,
             };

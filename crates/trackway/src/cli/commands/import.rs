@@ -22,11 +22,12 @@ use crate::cli::{
   trackway import sqlite:///mlflow.db --experiment 'vision-*' --since 30d
   trackway import https://mlflow.example.org --map '*=team/*' --jobs 16 --report receipt.json
   trackway import databricks://prod --dry-run
+  trackway import wandb+https://track.example.org/team
 
 A repeat reads only what is new. Logins come from where MLflow's own client takes them:
 MLFLOW_TRACKING_USERNAME, _PASSWORD, _TOKEN, ~/.mlflow/credentials, ~/.netrc, ~/.databrickscfg.")]
 pub(crate) struct ImportArgs {
-    /// ./mlruns, sqlite:///mlflow.db, http://HOST:PORT, databricks://PROFILE, local:DIR
+    /// ./mlruns, sqlite:///mlflow.db, http://HOST:PORT, databricks://PROFILE, wandb+http://HOST:PORT, local:DIR
     #[arg(value_name = "SRC")]
     source: String,
     /// The store to import into, a folder [default: the embedded store]

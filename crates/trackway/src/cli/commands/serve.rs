@@ -66,7 +66,21 @@ struct Shape<'a> {
     api_key: Option<&'a str>,
 }
 
+/// Refuses what names no address.
+async fn check_address(listen: &str) -> Result<()> {
+    let wrong = || {
+        Failure::usage(format!("--listen is {listen:?}, which is no address"))
+            .with_hint("write HOST:PORT, such as 127.0.0.1:8080, 0.0.0.0:8080 or [::1]:8080")
+    };
+    let found = tokio::net::lookup_host(listen).await;
+    match found.is_ok_and(|mut found| found.next().is_some()) {
+        true => Ok(()),
+        false => Err(wrong()),
+    }
+}
+
 pub(super) async fn run(shell: &mut Shell, args: ServeArgs) -> Result<Exit> {
+    check_address(&args.listen).await?;
     let dir: PathBuf = shell.settings.store()?.to_owned();
     if let Some(url) = &args.public_url
         && !matches!(url.scheme(), "http" | "https")
