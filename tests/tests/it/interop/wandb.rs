@@ -1,13 +1,22 @@
 //! The W&B SDK as it comes from PyPI: it logs to our server, reads everything back and compares;
 //! then the command line reads the same store.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use futures::TryStreamExt;
+use serde_json::{Value, json};
 use tests::{
     cli::{Serving, Trackway},
     peers::{Peers, Python, Wandb},
+};
+use tracker_client::{
+    RowShape,
+    remote::{RemoteOptions, RemoteTracker},
+};
+use tracker_model::{
+    FileStore, HistoryQuery, HistoryRow, HistoryStore, ProjectPath, Run, RunQuery, RunStore,
+    collect_bytes, rows_of,
 };
 
 use crate::trackway;
@@ -65,8 +74,78 @@ fn session(version: Wandb) -> Result<()> {
     }
     let truth = fs::read(peer.trackway.scratch().join("log.json"))?;
     let truth: Value = serde_json::from_slice(&truth)?;
-    same_history(&peer.trackway, &truth)?;
-    same_runs(&peer.trackway, &truth)
+    let trackway = &peer.trackway;
+    let from = trackway.login(&peer.server)?;
+    // The store, and the server over it.
+    for place in [&[][..], &["--from", from.as_str()]] {
+        same_history(trackway, place, &truth)?;
+        same_runs(trackway, place, &truth)?;
+    }
+    trackway.stdout(["fsck", "--read-data"])?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    for plain in [false, true] {
+        let same = same_tracker(&peer.server, plain, trackway.scratch(), &truth);
+        let place = format!("as a server of {}", if plain { "W&B" } else { "ours" });
+        runtime.block_on(same).context(place)?;
+    }
+    Ok(())
+}
+
+/// What was logged is what the remote tracker reads, asked as a server of ours or as any.
+async fn same_tracker(server: &Serving, plain: bool, scratch: &Path, truth: &Value) -> Result<()> {
+    let options = RemoteOptions::new(&server.url, server.key.clone())?;
+    let options = options.with_plain(plain).with_spool(scratch.join("unsent"));
+    let tracker = RemoteTracker::connect(&options).await?;
+    let project: ProjectPath = "local/session".parse()?;
+    let found: Vec<Run> = tracker
+        .find_runs(RunQuery::of_project(&project))
+        .try_collect()
+        .await?;
+    let runs = truth["runs"].as_object().context("no runs")?;
+    for wanted in runs.values() {
+        let id = wanted["id"].as_str().context("no id")?;
+        let path = project.run(id.parse()?);
+        ensure!(
+            found.iter().any(|run| run.path == path),
+            "{id} is not listed"
+        );
+        let rows = rows_of(tracker.scan(&path, HistoryQuery::new().with_rows(true)));
+        let rows: Vec<HistoryRow> = rows.try_collect().await?;
+        let rows = rows.iter().map(|row| RowShape::new().to_json(row));
+        let rows: Vec<Value> = rows.filter_map(logged).collect();
+        let wanted = wanted["rows"].clone();
+        ensure!(
+            same(&Value::Array(rows.clone()), &wanted),
+            "{id}: {rows:?}\nand not\n{wanted:?}"
+        );
+    }
+    let wanted = &runs["main"];
+    let main = tracker.run(&project.run("main".parse()?)).await?;
+    let state = main.state.as_str();
+    let there = json!({
+        "name": main.name, "state": state, "config": main.config, "tags": main.tags,
+        "notes": main.notes, "group": main.group, "job_type": main.job_type,
+    });
+    for (key, there) in there.as_object().context("an object")? {
+        let wanted = &wanted[key];
+        ensure!(same(there, wanted), "{key}: {there} and not {wanted}");
+    }
+    let file = tracker.open_file(&main.path, "note.txt", None).await?;
+    let file = collect_bytes(file, 1 << 20).await?;
+    ensure!(
+        wanted["files"]["note.txt"].as_str().map(str::as_bytes) == Some(&file[..]),
+        "note.txt holds {file:?}"
+    );
+    Ok(())
+}
+
+/// The members of a row that a program logged; none for media, which the SDK writes in its own way.
+fn logged(mut row: serde_json::Map<String, Value>) -> Option<Value> {
+    row.retain(|key, _| key != "_timestamp" && key != "_runtime");
+    let media = row.values().any(|value| value.get("_type").is_some());
+    (!media).then_some(Value::Object(row))
 }
 
 fn artifacts(version: Wandb) -> Result<()> {
@@ -79,13 +158,23 @@ fn artifacts(version: Wandb) -> Result<()> {
     );
     let wanted: Value = serde_json::from_str(ARTIFACTS_SEEN)?;
     ensure!(seen == wanted, "{seen:#}\nand not\n{wanted:#}");
-    // The command line reads the same bytes.
+    // The command line reads the same bytes, from the store and from the server.
     let trackway = &peer.trackway;
-    let output = trackway.output(["artifacts", "get", "shelves/renamed:v1", "-o", "got"])?;
-    // One entry is a reference, whose contents are elsewhere.
-    ensure!(output.status.code() == Some(3), "{}", output.status);
-    let got = fs::read(trackway.scratch().join("got/two.txt"))?;
-    ensure!(got == b"two", "two.txt holds {got:?}");
+    let from = trackway.login(&peer.server)?;
+    for (folder, place) in [("got", &[][..]), ("there", &["--from", from.as_str()])] {
+        let command = ["artifacts", "get", "shelves/renamed:v1", "-o", folder];
+        let output = trackway.output(command.iter().chain(place))?;
+        // One entry is a reference, whose contents are elsewhere.
+        ensure!(output.status.code() == Some(3), "{}", output.status);
+        let got = fs::read(trackway.scratch().join(folder).join("two.txt"))?;
+        ensure!(got == b"two", "two.txt holds {got:?}");
+    }
+    for what in ["shelves", "shelves/renamed", "shelves/renamed:v1"] {
+        let command = ["artifacts", "ls", what, "--json"];
+        let here = trackway.stdout(command)?;
+        let there = trackway.stdout(command.iter().chain(&["--from", from.as_str()]))?;
+        ensure!(here == there, "{what}: {here}\nfrom the server\n{there}");
+    }
     trackway.stdout(["fsck", "--read-data"])?;
     Ok(())
 }
@@ -138,21 +227,16 @@ impl Peer {
 }
 
 /// Every row that was logged is a row that the command line prints.
-fn same_history(trackway: &Trackway, truth: &Value) -> Result<()> {
+fn same_history(trackway: &Trackway, place: &[&str], truth: &Value) -> Result<()> {
     let runs = truth["runs"].as_object().context("no runs")?;
     for run in runs.values() {
         let id = run["id"].as_str().context("no id")?;
         let path = format!("session/{id}");
-        let printed = trackway.stdout(["history", &path, "--all", "--jsonl"])?;
+        let command = ["history", &path, "--all", "--jsonl"];
+        let printed = trackway.stdout(command.iter().chain(place))?;
         let mut rows = Vec::new();
         for line in printed.lines() {
-            let mut row: Value = serde_json::from_str(line)?;
-            let members = row.as_object_mut().context("a row is no object")?;
-            members.retain(|key, _| key != "_timestamp" && key != "_runtime");
-            let media = members.values().any(|value| value.get("_type").is_some());
-            if !media {
-                rows.push(row);
-            }
+            rows.extend(logged(serde_json::from_str(line)?));
         }
         let wanted = run["rows"].as_array().context("no rows")?;
         ensure!(
@@ -179,8 +263,8 @@ fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-fn same_runs(trackway: &Trackway, truth: &Value) -> Result<()> {
-    let printed = trackway.stdout(["runs", "session", "--jsonl"])?;
+fn same_runs(trackway: &Trackway, place: &[&str], truth: &Value) -> Result<()> {
+    let printed = trackway.stdout(["runs", "session", "--jsonl"].iter().chain(place))?;
     let main = printed
         .lines()
         .map(serde_json::from_str)
@@ -205,16 +289,11 @@ fn same_runs(trackway: &Trackway, truth: &Value) -> Result<()> {
         main["summary"]
     );
     ensure!(main["user"] == "local", "user: {}", main["user"]);
-    trackway.stdout(["files", "get", "session/main", "note.txt", "-o", "got"])?;
-    let got = fs::read_to_string(trackway.scratch().join("got/note.txt"))?;
+    let command = ["files", "get", "session/main", "note.txt", "-o", "-"];
+    let got = trackway.stdout(command.iter().chain(place))?;
     ensure!(
         got == wanted["files"]["note.txt"],
         "note.txt holds {got:.40}"
-    );
-    // What was printed stays, with its streams.
-    ensure!(
-        trackway.stdout(["fsck", "--read-data"]).is_ok(),
-        "the store is damaged"
     );
     Ok(())
 }
