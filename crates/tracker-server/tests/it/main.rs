@@ -3,6 +3,7 @@
 
 mod artifacts;
 mod collections;
+mod fuzz;
 mod hostile;
 mod logging;
 mod pages;

@@ -22,6 +22,7 @@ pub(crate) struct World {
 }
 
 /// Somebody who asks.
+#[derive(Clone)]
 pub(crate) struct Client {
     router: Router,
     authorization: String,
