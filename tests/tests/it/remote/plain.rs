@@ -8,10 +8,10 @@ use tracker_model::{
     ArtifactContents, ArtifactDraft, ArtifactStore, ArtifactUse, ArtifactVersion, Change,
     CollectionPatch, CollectionPath, CollectionStore, Content, EntryDraft, ErrorKind, HistoryQuery,
     HistoryRow, HistoryStore, HistoryStream, ImportStamp, JsonObject, JsonPatch, Lineage,
-    LinkDraft, LogLine, LogStore, ManifestEntry, MemoryTracker, Precondition, Run, RunFilter,
-    RunOrder, RunPatch, RunPath, RunQuery, RunState, RunStore, SeriesKey, Timestamp, Tracker,
-    UseRole, Value, VersionLink, VersionPatch, VersionRef, bytes_of, collect_bytes, rows_of,
-    split_rows,
+    LinkDraft, LogLine, LogStore, ManifestEntry, MemoryTracker, Precondition, Report, ReportPatch,
+    ReportStore, Run, RunFilter, RunOrder, RunPatch, RunPath, RunQuery, RunState, RunStore,
+    SeriesKey, SweepPatch, SweepState, SweepStore, Timestamp, Tracker, UseRole, Value, VersionLink,
+    VersionPatch, VersionRef, bytes_of, collect_bytes, rows_of, split_rows,
 };
 
 async fn plain() -> super::RemoteTracker {
@@ -527,4 +527,94 @@ async fn links_and_lineage_in_the_words_of_the_wire() {
     let project = path("r").project_path();
     let left: Vec<_> = tracker.collections(&project).try_collect().await.unwrap();
     assert!(left.is_empty());
+}
+
+/// What is there is changed; the ids of what is new are the server's to choose.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sweeps_reports_and_rewinds_in_the_words_of_the_wire() {
+    let memory = Arc::new(MemoryTracker::new());
+    let tracker = super::serve(memory.clone(), memory.clone(), true).await;
+    let project = path("r").project_path();
+    let config =
+        |method: &str| object(json!({ "method": method, "parameters": { "a": { "value": 1 } } }));
+
+    let sweep = project.sweep("s1".parse().unwrap());
+    let absent = tracker.upsert_sweep(&sweep, SweepPatch::new()).await;
+    assert_eq!(absent.unwrap_err().kind(), ErrorKind::Unsupported);
+    let mut patch = SweepPatch::new();
+    patch.config = JsonPatch::Replace(config("grid"));
+    memory.upsert_sweep(&sweep, patch).await.unwrap();
+    let mut patch = SweepPatch::new();
+    patch.name = Change::Set("rates".to_owned());
+    patch.state = Some(SweepState::Paused);
+    patch.config = JsonPatch::Replace(config("random"));
+    let changed = tracker.upsert_sweep(&sweep, patch).await.unwrap();
+    let there = memory.sweep(&sweep).await.unwrap();
+    for seen in [&changed, &there] {
+        assert_eq!(
+            (seen.name.as_deref(), seen.state),
+            (Some("rates"), SweepState::Paused)
+        );
+        assert_eq!(seen.config, config("random"));
+    }
+    let mut patch = SweepPatch::new();
+    patch.user = Change::Set("ada".to_owned());
+    let refused = tracker.upsert_sweep(&sweep, patch).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
+
+    let mut patch = ReportPatch::new();
+    patch.title = Change::Set("old".to_owned());
+    memory
+        .upsert_report(&project.report("r1".parse().unwrap()), patch)
+        .await
+        .unwrap();
+    let listed: Vec<Report> = tracker.reports(&project).try_collect().await.unwrap();
+    let mut patch = ReportPatch::new();
+    patch.title = Change::Set("new".to_owned());
+    patch.spec = Some("{\"version\":5}".to_owned());
+    let changed = tracker.upsert_report(&listed[0].path, patch).await.unwrap();
+    assert_eq!(
+        (changed.title.as_deref(), changed.spec.as_str()),
+        (Some("new"), "{\"version\":5}")
+    );
+    let there = memory
+        .report(&project.report("r1".parse().unwrap()))
+        .await
+        .unwrap();
+    assert_eq!(
+        (there.title.as_deref(), there.spec.as_str()),
+        (Some("new"), "{\"version\":5}")
+    );
+    let absent = project.report("nothing".parse().unwrap());
+    let absent = tracker.upsert_report(&absent, ReportPatch::new()).await;
+    assert_eq!(absent.unwrap_err().kind(), ErrorKind::Unsupported);
+
+    let run = path("r");
+    tracker
+        .upsert_run(&run, RunPatch::new(), Precondition::None)
+        .await
+        .unwrap();
+    let row = |row: u64, step: i64| HistoryRow {
+        row,
+        step,
+        time: None,
+        values: vec![("a".into(), Value::I64(step + row as i64))],
+    };
+    let stream = HistoryStream::Metrics;
+    let rows = split_rows((0..10).map(|n| row(n, 3 * n as i64))).unwrap();
+    tracker.append(&run, stream, 0, rows).await.unwrap();
+    let first = tracker.truncate(&run, stream, 0).await;
+    assert_eq!(first.unwrap_err().kind(), ErrorKind::Unsupported);
+    tracker.truncate(&run, stream, 10).await.unwrap();
+    assert_eq!(tracker.next_row(&run, stream).await.unwrap(), 10);
+    tracker.truncate(&run, stream, 4).await.unwrap();
+    assert_eq!(memory.next_row(&run, stream).await.unwrap(), 4);
+    let again = split_rows([row(4, 9)]).unwrap();
+    tracker.append(&run, stream, 4, again).await.unwrap();
+    let twice = tracker.truncate(&run, stream, 4).await;
+    assert_eq!(
+        twice.unwrap_err().kind(),
+        ErrorKind::Unsupported,
+        "a step of two rows"
+    );
 }
