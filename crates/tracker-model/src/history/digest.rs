@@ -21,6 +21,11 @@ impl SeriesDigest {
     pub fn hasher() -> SeriesHasher {
         SeriesHasher::default()
     }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 impl fmt::Display for SeriesDigest {
@@ -32,6 +37,12 @@ impl fmt::Display for SeriesDigest {
 impl fmt::Debug for SeriesDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
+    }
+}
+
+impl From<[u8; 32]> for SeriesDigest {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use tracker_model::{Error, HistoryStream, PointBatch, RunPath, SeriesKey};
+use tracker_model::{Error, HistoryStream, PointBatch, Result, RunPath, SeriesKey};
 
 use super::{
     Outcome, runs,
@@ -57,13 +57,72 @@ fn set_state(
     Ok(())
 }
 
+/// Points to append, encoded before the catalog is asked to write.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    /// The least row and the one after the greatest; `None` without points.
+    rows: Option<(u64, u64)>,
+    points: u64,
+    data: Vec<u8>,
+}
+
+impl Fresh {
+    /// Checks and encodes points of rows from this one on.
+    pub(crate) fn new(path: &RunPath, at: u64, batches: Vec<PointBatch>) -> Result<Self> {
+        let mut last: HashMap<SeriesKey, u64> = HashMap::new();
+        for batch in &batches {
+            batch.check()?;
+            let bad = |why: &str| {
+                Error::invalid(format!(
+                    "append to run {path}: the rows of {:?} {why}",
+                    batch.key
+                ))
+            };
+            let rows = batch.rows.as_ref().ok_or_else(|| bad("have no numbers"))?;
+            let (Some(first), Some(end)) = (rows.first(), rows.last()) else {
+                continue;
+            };
+            let before = last.insert(batch.key.clone(), *end);
+            if *first < at || before.is_some_and(|before| *first <= before) {
+                return Err(bad(&format!("do not ascend from {at}")));
+            }
+        }
+        Self::encode(batches)
+    }
+
+    fn encode(mut batches: Vec<PointBatch>) -> Result<Self> {
+        batches.retain(|batch| !batch.is_empty());
+        let rows = || batches.iter().filter_map(|batch| batch.rows.as_ref());
+        let first = rows().filter_map(|rows| rows.first()).min().copied();
+        let last = rows().filter_map(|rows| rows.last()).max().copied();
+        Ok(Self {
+            rows: first.zip(last.map(|last| last + 1)),
+            points: batches.iter().map(|batch| batch.len() as u64).sum(),
+            data: encode_tail(batches)?,
+        })
+    }
+
+    /// Without the points of the rows before this one.
+    fn since(self, row: u64) -> Result<Self> {
+        if self.rows.is_none_or(|(first, _)| first >= row) {
+            return Ok(self);
+        }
+        let batches = decode_tail(&self.data)?.into_iter().map(|batch| {
+            let rows = batch.rows.as_deref().unwrap_or_default();
+            let known = rows.partition_point(|known| *known < row);
+            batch.slice(known, batch.len())
+        });
+        Self::encode(batches.collect())
+    }
+}
+
 /// Adds the points of rows that are not there yet.
 pub(crate) fn append(
     connection: &Connection,
     path: &RunPath,
     stream: HistoryStream,
     at: u64,
-    batches: Vec<PointBatch>,
+    fresh: Fresh,
 ) -> Outcome<Appended> {
     let run = runs::require(connection, path)?;
     let mut state = state_now(connection, run, stream)?;
@@ -74,41 +133,12 @@ pub(crate) fn append(
         );
         return Err(Error::invalid(message).into());
     }
-    let (mut new, mut points, mut next) = (Vec::new(), 0u64, state.next_row);
-    let mut last: HashMap<SeriesKey, u64> = HashMap::new();
-    for batch in batches {
-        batch.check()?;
-        let bad = |why: &str| {
-            Error::invalid(format!(
-                "append to run {path}: the rows of {:?} {why}",
-                batch.key
-            ))
-        };
-        let rows = batch.rows.as_ref().ok_or_else(|| bad("have no numbers"))?;
-        let (Some(first), Some(end)) = (rows.first(), rows.last()) else {
-            continue;
-        };
-        let before = last.insert(batch.key.clone(), *end);
-        if *first < at || before.is_some_and(|before| *first <= before) {
-            return Err(bad(&format!("do not ascend from {at}")).into());
-        }
-        next = next.max(end + 1);
-        let known = rows.partition_point(|row| *row < state.next_row);
-        let batch = if known == 0 {
-            batch
-        } else {
-            batch.slice(known, batch.len())
-        };
-        if !batch.is_empty() {
-            points += batch.len() as u64;
-            new.push(batch);
-        }
-    }
-    if !new.is_empty() {
-        insert(connection, run, stream, points, new)?;
+    let fresh = fresh.since(state.next_row)?;
+    if let Some((_, end)) = fresh.rows {
+        insert(connection, run, stream, fresh.points, &fresh.data)?;
         state = State {
-            next_row: next,
-            points: state.points + points,
+            next_row: state.next_row.max(end),
+            points: state.points + fresh.points,
         };
         set_state(connection, run, stream, &state)?;
     }
@@ -124,10 +154,9 @@ fn insert(
     run: i64,
     stream: HistoryStream,
     points: u64,
-    batches: Vec<PointBatch>,
+    data: &[u8],
 ) -> Outcome<()> {
     let sql = "INSERT INTO tail (run, stream, points, data) VALUES (?1, ?2, ?3, ?4)";
-    let data = encode_tail(batches)?;
     connection
         .prepare_cached(sql)?
         .execute(params![run, stream_number(stream), points, data])?;
@@ -243,7 +272,7 @@ pub(crate) fn truncate(
         points: left.iter().map(|b| b.len() as u64).sum(),
     };
     if !left.is_empty() {
-        insert(connection, run, stream, state.points, left)?;
+        insert(connection, run, stream, state.points, &encode_tail(left)?)?;
     }
     set_state(connection, run, stream, &state)
 }

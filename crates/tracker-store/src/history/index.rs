@@ -170,12 +170,7 @@ fn to_record(part: &Part) -> Record {
             Some(Value::Str(x)) => Last::Str(x.clone()),
             Some(Value::Json(x)) => Last::Json(x.clone()),
         },
-        digest: info.digest.and_then(|d| {
-            let mut out = [0; 32];
-            hex::decode_to_slice(d.to_string(), &mut out)
-                .ok()
-                .map(|()| out)
-        }),
+        digest: info.digest.map(|digest| *digest.as_bytes()),
     }
 }
 
@@ -198,10 +193,7 @@ fn from_record(record: Record) -> Result<Part> {
     info.steps = record.steps;
     info.times = record.times.map(|(a, b)| (time(a), time(b)));
     info.range = record.range;
-    info.digest = match record.digest {
-        Some(bytes) => Some(hex::encode(bytes).parse::<SeriesDigest>()?),
-        None => None,
-    };
+    info.digest = record.digest.map(SeriesDigest::from);
     let long_last = matches!(record.last, Last::Long);
     info.last = match record.last {
         Last::None | Last::Long => None,

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     fs::File,
     io::{self, Read},
-    ops::Range,
+    ops::{Range, RangeInclusive},
     sync::{Arc, OnceLock},
 };
 
@@ -21,6 +21,7 @@ use parquet::{
     errors::ParquetError,
     file::{
         metadata::{PageIndexPolicy, ParquetMetaData},
+        page_index::column_index::ColumnIndexMetaData,
         reader::{ChunkReader, Length},
     },
 };
@@ -53,6 +54,25 @@ struct Wanted {
     line: u64,
     count: u64,
     shape: Shape,
+}
+
+impl Wanted {
+    /// The lines that are in one of these spans, which are in order.
+    fn among(&self, spans: &[Range<u64>]) -> impl Iterator<Item = Self> {
+        let (first, end) = (self.line, self.line + self.count);
+        let from = spans.partition_point(|span| span.end <= first);
+        let spans = spans.get(from..).unwrap_or_default().iter();
+        let spans = spans.take_while(move |span| span.start < end);
+        spans.map(move |span| {
+            let line = span.start.max(first);
+            Self {
+                key: self.key.clone(),
+                line,
+                count: span.end.min(end) - line,
+                shape: self.shape,
+            }
+        })
+    }
 }
 
 /// Which lines of which segments, in the order that keeps every series in order.
@@ -126,6 +146,26 @@ impl Plan {
         Self {
             sources: sources.collect(),
         }
+    }
+
+    /// Leaves out lines of which the files say that none has a step in the range. Others may be left.
+    pub(crate) fn within(
+        mut self,
+        steps: Option<&RangeInclusive<i64>>,
+        inputs: &mut Inputs,
+    ) -> Result<Self> {
+        let Some(steps) = steps else { return Ok(self) };
+        for source in &mut self.sources {
+            let input = inputs.open(&source.segment)?;
+            let spans = input
+                .spans(steps)
+                .doing(format_args!("read {}", input.name))?;
+            let Some(spans) = spans else { continue };
+            let wanted = std::mem::take(&mut source.wanted);
+            source.wanted = wanted.iter().flat_map(|w| w.among(&spans)).collect();
+        }
+        self.sources.retain(|source| !source.wanted.is_empty());
+        Ok(self)
     }
 
     /// How many points there are.
@@ -412,12 +452,44 @@ impl Input {
         if let Some(known) = self.metadata.get() {
             return Ok(known.clone());
         }
+        // Of the steps alone there is a column index.
         let options = ArrowReaderOptions::new()
-            .with_column_index_policy(PageIndexPolicy::Skip)
+            .with_column_index_policy(PageIndexPolicy::Optional)
             .with_offset_index_policy(PageIndexPolicy::Optional);
         let read = ArrowReaderMetadata::load(self, options)?;
         check_places(read.metadata())?;
         Ok(self.metadata.get_or_init(|| read).clone())
+    }
+
+    /// The lines of the pages that have steps in the range, in order; `None` if that is not known.
+    fn spans(&self, steps: &RangeInclusive<i64>) -> Result<Option<Vec<Range<u64>>>, ParquetError> {
+        let metadata = self.metadata()?;
+        let mut spans: Vec<Range<u64>> = Vec::new();
+        let mut first = 0;
+        for (i, group) in metadata.metadata().row_groups().iter().enumerate() {
+            let lines = u64::try_from(group.num_rows()).unwrap_or_default();
+            let pages = metadata.metadata().page_index_for_row_group(i);
+            let (Some(ColumnIndexMetaData::INT64(index)), Some(places)) =
+                (pages.column_index(at::STEP), pages.page_locations(at::STEP))
+            else {
+                return Ok(None);
+            };
+            let starts = places.iter().map(|place| place.first_row_index);
+            let starts = starts.map(|start| u64::try_from(start).unwrap_or_default().min(lines));
+            let ends = starts.clone().skip(1).chain([lines]);
+            for (page, (start, end)) in starts.zip(ends).enumerate() {
+                let known = index.min_value(page).zip(index.max_value(page));
+                let apart =
+                    known.is_some_and(|(least, most)| steps.end() < least || most < steps.start());
+                match spans.last_mut() {
+                    _ if apart || start >= end => {}
+                    Some(last) if last.end == first + start => last.end = first + end,
+                    _ => spans.push(first + start..first + end),
+                }
+            }
+            first += lines;
+        }
+        Ok(Some(spans))
     }
 
     fn open(storage: &Storage, segment: &Segment) -> Result<Self> {
@@ -545,4 +617,89 @@ fn check_places(metadata: &ParquetMetaData) -> Result<(), ParquetError> {
 fn to_place(start: u64, len: usize) -> Result<usize, ParquetError> {
     let place = usize::try_from(start).ok().filter(|start| *start <= len);
     place.ok_or_else(|| ParquetError::EOF("a page lies past the end".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracker_model::Values;
+
+    use super::*;
+    use crate::history::{columns::Columns, format::Format, group::RowGroup};
+
+    fn lines(steps: impl Iterator<Item = i64>) -> PointBatch {
+        let steps: Vec<i64> = steps.collect();
+        PointBatch {
+            key: "a".into(),
+            rows: None,
+            times: None,
+            values: Values::I64(steps.clone()),
+            steps,
+        }
+    }
+
+    /// A segment with a row group for each of these.
+    fn segment(groups: &[PointBatch]) -> Input {
+        let mut file = Format::get().unwrap().file(Vec::new()).unwrap();
+        for batch in groups {
+            let mut columns = Columns::default();
+            columns.push(batch, 0, batch.len());
+            let mut group = RowGroup::default();
+            group.write(columns.take()).unwrap();
+            group.end(&mut file).unwrap();
+        }
+        let bytes = file.into_inner().unwrap();
+        Input::new("a segment".to_owned(), Body::Bytes(bytes.into()))
+    }
+
+    #[test]
+    fn pages_without_wanted_steps_are_left_out() {
+        let groups = [
+            lines(0..60_000),
+            lines((-10..0).rev()),
+            lines(60_000..60_010),
+        ];
+        let input = segment(&groups);
+        let steps: Vec<i64> = groups
+            .iter()
+            .flat_map(|batch| batch.steps.clone())
+            .collect();
+        let spans = |steps| input.spans(&steps).unwrap().unwrap();
+        for wanted in [
+            30_000..=30_100,
+            19_999..=20_001,
+            -3..=2,
+            59_999..=60_009,
+            60_009..=i64::MAX,
+        ] {
+            let spans = spans(wanted.clone());
+            let lines: u64 = spans.iter().map(|span| span.end - span.start).sum();
+            assert!(lines < 45_000, "{wanted:?}: {spans:?}");
+            for (line, step) in (0..).zip(&steps) {
+                let there = spans.iter().any(|span| span.contains(&line));
+                assert!(
+                    there || !wanted.contains(step),
+                    "{wanted:?}: line {line} is left out"
+                );
+            }
+        }
+        assert_eq!(spans(70_000..=80_000), []);
+        assert_eq!(spans(i64::MIN..=i64::MAX).first(), Some(&(0..60_020)));
+    }
+
+    #[test]
+    fn lines_are_cut_at_spans() {
+        let wanted = Wanted {
+            key: "a".into(),
+            line: 10,
+            count: 20,
+            shape: Shape::default(),
+        };
+        let cut = |spans: &[Range<u64>]| -> Vec<_> {
+            let cut = wanted.among(spans);
+            cut.map(|w| w.line..w.line + w.count).collect()
+        };
+        assert_eq!(cut(&[0..10, 30..40]), []);
+        assert_eq!(cut(&[0..12, 15..16, 29..40]), [10..12, 15..16, 29..30]);
+        assert_eq!(cut(&[0..5, 7..100]).first(), Some(&(10..30)));
+    }
 }

@@ -20,6 +20,9 @@ use crate::{
     history::{Plan, by_series, observe},
 };
 
+/// Bytes of points that are encoded sooner than another thread is woken.
+const AT_ONCE: usize = 1 << 20;
+
 #[async_trait]
 impl HistoryStore for EmbeddedStore {
     async fn append(
@@ -29,8 +32,17 @@ impl HistoryStore for EmbeddedStore {
         at: u64,
         batches: Vec<PointBatch>,
     ) -> Result<u64> {
+        self.catalog().check_writable()?;
         let path = run.clone();
-        let append = move |c: &_| tail::append(c, &path, stream, at, batches);
+        let weight: usize = batches.iter().map(PointBatch::weight).sum();
+        let encode = move || tail::Fresh::new(&path, at, batches);
+        let fresh = if weight < AT_ONCE {
+            encode()?
+        } else {
+            blocking("append to a history", encode).await?
+        };
+        let path = run.clone();
+        let append = move |c: &_| tail::append(c, &path, stream, at, fresh);
         let appended = self.catalog().write("append to a history", append).await?;
         if appended.points >= seal::SEAL_FROM {
             self.try_seal(run).await;

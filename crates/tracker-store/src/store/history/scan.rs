@@ -73,9 +73,14 @@ fn open(inner: &Inner, run: &RunPath, query: &HistoryQuery) -> Result<Option<Bat
         .flatten()
         .map(|(_, batch)| batch.len() as u64)
         .sum::<u64>();
-    let points = plan.points() + tail_points;
+    let steps = query.steps.as_ref();
     let mut inputs = Inputs::new(&inner.storage);
-    let scan = match plan.open_in(&mut inputs, CHUNK) {
+    let mut points = 0;
+    let opened = plan.within(steps, &mut inputs).and_then(|plan| {
+        points = plan.points() + tail_points;
+        plan.open_in(&mut inputs, CHUNK)
+    });
+    let scan = match opened {
         // A commit elsewhere has just replaced the file.
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         scan => scan?,
@@ -126,7 +131,9 @@ fn lanes(
     let indices: Range<u64> = query.from_index..u64::MAX;
     for (key, course) in courses {
         let only = BTreeSet::from([key.clone()]);
-        let sealed = Plan::new(view, Some(&only), indices.clone()).open_in(inputs, points)?;
+        let sealed = Plan::new(view, Some(&only), indices.clone())
+            .within(query.steps.as_ref(), inputs)?
+            .open_in(inputs, points)?;
         let live = tail
             .get_key_value(key)
             .map(|(key, batches)| (key.clone(), batches.clone()));
