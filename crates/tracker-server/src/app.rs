@@ -17,9 +17,10 @@ use crate::{
     accounts::{Viewer, secret},
     artifacts::Locks,
     error::{HttpError, HttpResult},
-    live::Heartbeats,
+    live::{Ends, Heartbeats},
     pages::Pages,
     signed::Signer,
+    windows::Windows,
 };
 
 /// How many series are read for charts at one time.
@@ -38,7 +39,9 @@ pub(crate) struct App {
     /// How many series may be read for charts at one time, by all pages together.
     pub(crate) drawing: Semaphore,
     pub(crate) heartbeats: Heartbeats,
+    pub(crate) ends: Ends,
     pub(crate) pages: Pages,
+    pub(crate) windows: Windows,
     pub(crate) locks: Locks,
     pub(crate) options: Options,
     bodies: Arc<Semaphore>,
@@ -66,7 +69,9 @@ impl App {
             sessions,
             drawing: Semaphore::new(DRAWN_AT_ONCE),
             heartbeats: Heartbeats::default(),
+            ends: Ends::default(),
             pages: Pages::default(),
+            windows: Windows::default(),
             locks: Locks::default(),
             bodies: Arc::new(Semaphore::new(budget)),
             options,
@@ -160,6 +165,7 @@ impl App {
         tokio::time::sleep(self.options.heartbeat_timeout).await;
         loop {
             ticks.tick().await;
+            self.windows.tidy();
             if let Err(error) = self.bury().await {
                 tracing::warn!(%error, "could not look for crashed runs");
             }

@@ -7,7 +7,7 @@ mod artifact;
 mod artifact_writes;
 mod collection;
 mod exact;
-mod known;
+pub(crate) mod known;
 mod listing;
 mod page;
 mod project;
@@ -22,7 +22,8 @@ mod writes;
 use std::sync::Arc;
 
 use async_graphql::{
-    EmptySubscription, ErrorExtensionValues, MergedObject, ServerError, ValidationMode,
+    EmptySubscription, ErrorExtensionValues, MergedObject, SchemaBuilder, ServerError,
+    ValidationMode,
 };
 use axum::{
     extract::{Request, State},
@@ -130,7 +131,26 @@ pub(crate) fn found<T>(result: tracker_model::Result<T>) -> GraphResult<Option<T
     }
 }
 
-pub(crate) fn schema(options: &crate::Options) -> Schema {
+/// The schema, and what it has.
+///
+/// # Errors
+/// `Unexpected`: the engine did not say it.
+pub(crate) async fn schema(
+    options: &crate::Options,
+) -> tracker_model::Result<(Schema, known::KnownFields)> {
+    let learner = known::Learner::default();
+    let asked = build(options).extension(learner.clone()).finish();
+    asked.execute("{ __typename }").await;
+    let known = learner.learned().ok_or_else(|| {
+        tracker_model::Error::new(
+            ErrorKind::Unexpected,
+            "the schema cannot be asked for its fields",
+        )
+    })?;
+    Ok((build(options).finish(), known))
+}
+
+fn build(options: &crate::Options) -> SchemaBuilder<Query, Mutation, EmptySubscription> {
     Schema::build(Query::default(), Mutation::default(), EmptySubscription)
         // Clients of other ages send inputs that this schema has not: those are passed over.
         // Fields that it has not are refused by `known`.
@@ -140,9 +160,10 @@ pub(crate) fn schema(options: &crate::Options) -> Schema {
         .limit_recursive_depth(options.max_depth.saturating_mul(2))
         .limit_directives(20)
         .disable_suggestions()
-        .extension(known::KnownFields)
-        .finish()
 }
+
+/// Room for an answer, to begin with.
+const ANSWER: usize = 32 << 10;
 
 pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> HttpResult<Response> {
     let app = &shared.app;
@@ -170,7 +191,13 @@ pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> Htt
         exact,
     };
     let mut asked = asked;
-    if let Err(error) = asked.parsed_query().and_then(known::check_size) {
+    let document = asked.parsed_query();
+    let checked = document.and_then(|document| {
+        known::check_size(document)?;
+        shared.known.check(document)
+    });
+    if let Err(error) = checked {
+        tracing::info!(error = error.message, "a query was refused");
         return Ok(graphql_error(StatusCode::OK, &error.message));
     }
     let operation = asked.operation_name.clone().unwrap_or_default();
@@ -184,8 +211,9 @@ pub(crate) async fn serve(State(shared): State<Shared>, request: Request) -> Htt
     }
     tracing::debug!(operation, "asked");
     let status = status_of(&answer.errors);
-    match serde_json::to_string(&answer) {
-        Ok(text) => Ok(json_text(status, text)),
+    let mut text = Vec::with_capacity(ANSWER);
+    match serde_json::to_writer(&mut text, &answer) {
+        Ok(()) => Ok(json_text(status, text)),
         Err(e) => {
             tracing::error!(error = %e, "an answer cannot be written");
             let message = "the answer cannot be written";

@@ -15,9 +15,12 @@ use futures::{StreamExt, TryStreamExt};
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
-use tower_http::compression::{
-    CompressionLayer,
-    predicate::{NotForContentType, Predicate, SizeAbove},
+use tower_http::{
+    CompressionLevel,
+    compression::{
+        CompressionLayer,
+        predicate::{NotForContentType, Predicate, SizeAbove},
+    },
 };
 use tracker_model::{ByteStream, ErrorKind};
 
@@ -35,6 +38,7 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) app: Arc<App>,
     pub(crate) schema: graphql::Schema,
+    pub(crate) known: graphql::known::KnownFields,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -77,6 +81,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .merge(web::pages().layer(compression()))
         .merge(web::files())
         .fallback(missing)
+        .layer(middleware::from_fn(plain_when_near))
         .layer(middleware::from_fn_with_state(shared.clone(), admit))
         // What watches the server is answered however much there is to do.
         .route("/healthz", get(async || "ok"))
@@ -89,7 +94,22 @@ fn compression() -> CompressionLayer<impl Predicate> {
     let worth_it = SizeAbove::new(1024)
         .and(NotForContentType::const_new("application/octet-stream"))
         .and(NotForContentType::IMAGES);
-    CompressionLayer::new().gzip(true).compress_when(worth_it)
+    CompressionLayer::new()
+        .gzip(true)
+        .quality(CompressionLevel::Fastest)
+        .compress_when(worth_it)
+}
+
+/// A client on this machine: it would unpack what was packed a moment ago, and nothing is gained.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Near;
+
+/// Takes requests of clients on this machine for such that want no compression.
+async fn plain_when_near(mut request: Request, next: Next) -> Response {
+    if request.extensions().get::<Near>().is_some() {
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
+    next.run(request).await
 }
 
 fn exact_routes() -> Router<Shared> {
@@ -275,7 +295,7 @@ pub(crate) fn pieces_of(app: &App, body: Body) -> ByteStream {
 }
 
 /// JSON that is there as text already.
-pub(crate) fn json_text(status: StatusCode, text: String) -> Response {
+pub(crate) fn json_text(status: StatusCode, text: Vec<u8>) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 

@@ -25,6 +25,7 @@ mod signed;
 mod stream;
 mod sweeps;
 mod web;
+mod windows;
 mod wire;
 
 pub use accounts::{Accounts, ApiKey, LOCAL, MIN_KEY_LENGTH, Role, Team, User};

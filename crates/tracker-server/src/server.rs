@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -17,7 +17,7 @@ use crate::{
     Accounts, Options,
     app::App,
     graphql,
-    http::{Shared, router},
+    http::{Near, Shared, router},
     metrics::Metrics,
 };
 
@@ -54,12 +54,13 @@ impl Server {
         records: Arc<dyn RecordStore>,
         options: Options,
     ) -> Result<Self> {
-        let schema = graphql::schema(&options);
+        let (schema, known) = graphql::schema(&options).await?;
         let app = Arc::new(App::new(tracker, records, options).await?);
         let metrics = Arc::new(Metrics::default());
         let shared = Shared {
             app,
             schema,
+            known,
             metrics,
         };
         Ok(Self { shared })
@@ -100,14 +101,15 @@ impl Server {
     /// Serves until `stop` is there; then ends what is under way.
     pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let watch = tokio::spawn(self.shared.app.clone().bury_forever());
-        let service = TowerToHyperService::new(self.router());
+        let far = TowerToHyperService::new(self.router());
+        let near = TowerToHyperService::new(self.router().layer(Extension(Near)));
         let graceful = GracefulShutdown::new();
         let patience = self.shared.app.options.idle_timeout;
         let mut stop = std::pin::pin!(stop);
         loop {
-            let stream = tokio::select! {
+            let (stream, address) = tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok(accepted) => accepted,
                     Err(error) => {
                         // No more files can be opened, or the client is gone already.
                         tracing::warn!(%error, "a connection was not taken");
@@ -119,6 +121,8 @@ impl Server {
             };
             // Answers are small: they must not wait for more to come.
             let _ = stream.set_nodelay(true);
+            let is_near = address.ip().to_canonical().is_loopback();
+            let service = if is_near { &near } else { &far };
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(patience)

@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    fmt,
     sync::Arc,
 };
 
 use futures::TryStreamExt as _;
-use serde::Deserialize;
+use serde::{Deserialize, de};
 use serde_json::{Value as Json, json};
 use tracker_client::history_row;
 use tracker_model::{
@@ -14,7 +15,7 @@ use tracker_model::{
     Result, Run, RunPatch, RunPath, RunState, Timestamp, rows_of, split_rows,
 };
 
-use crate::{app::App, console, wire};
+use crate::{app::App, console, live::End, wire};
 
 /// The names of the streams.
 const HISTORY: &str = "wandb-history.jsonl";
@@ -45,11 +46,36 @@ struct Chunk {
 }
 
 /// Old clients send one text, new ones lines.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 enum Content {
     Lines(Vec<String>),
     Text(String),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> de::Visitor<'de> for Either {
+            type Value = Content;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("lines")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Content, A::Error> {
+                let mut lines = Vec::new();
+                while let Some(line) = seq.next_element()? {
+                    lines.push(line);
+                }
+                Ok(Content::Lines(lines))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 impl Default for Content {
@@ -209,65 +235,84 @@ async fn append(
     app: &App,
     path: &RunPath,
     stream: HistoryStream,
-    rows: Vec<HistoryRow>,
+    mut rows: Vec<HistoryRow>,
 ) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let rows = news(app, path, stream, rows).await?;
+    let next = app.tracker.next_row(path, stream).await?;
+    rows.retain(|row| row.row >= next);
     if rows.is_empty() {
         return Ok(());
     }
-    app.tracker
-        .append(path, stream, 0, split_rows(rows)?)
-        .await
-        .map(drop)
+    let end = end(app, path, stream, next).await?;
+    if is_again(&rows, stream, &end) {
+        leave_known(app, path, stream, &mut rows).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+    }
+    let mut after = End {
+        step: end.step.max(rows.iter().map(|row| row.step).max()),
+        time: end.time.max(rows.iter().filter_map(|row| row.time).max()),
+        ..end
+    };
+    let appended = app.tracker.append(path, stream, 0, split_rows(rows)?);
+    after.next = appended.await?;
+    app.ends.went_on(path, stream, end, after);
+    Ok(())
 }
 
-/// The rows that the run has not yet.
+/// How the history ends whose next row is this one.
+async fn end(app: &App, path: &RunPath, stream: HistoryStream, next: u64) -> Result<End> {
+    if next == 0 {
+        return Ok(End::default());
+    }
+    if let Some(end) = app.ends.at(path, stream, next) {
+        return Ok(end);
+    }
+    let series = app.tracker.series(path, stream).await?;
+    let steps = series.iter().filter_map(|series| series.steps);
+    let times = series.iter().filter_map(|series| series.times);
+    Ok(End {
+        next,
+        step: steps.map(|(_, last)| last).max(),
+        time: times.map(|(_, last)| last).max(),
+    })
+}
+
+/// Whether the rows may be there already under other numbers.
 ///
 /// A program that sends the same lines again counts them as before, and the tracker leaves alone
 /// what it has. One that sends a run anew (an offline folder that is synchronised a second time)
 /// counts on from what is there: its rows are known by their step, time and values.
-async fn news(
+fn is_again(rows: &[HistoryRow], stream: HistoryStream, end: &End) -> bool {
+    match stream {
+        HistoryStream::Metrics => {
+            let low = rows.iter().map(|row| row.step).min();
+            low.zip(end.step).is_some_and(|(low, last)| low <= last)
+        }
+        // Events have no steps but the number of their line.
+        HistoryStream::System => {
+            let first = rows.iter().filter_map(|row| row.time).min();
+            first
+                .zip(end.time)
+                .is_some_and(|(first, last)| first <= last)
+        }
+    }
+}
+
+/// Leaves out the rows that the run has already.
+async fn leave_known(
     app: &App,
     path: &RunPath,
     stream: HistoryStream,
-    mut rows: Vec<HistoryRow>,
-) -> Result<Vec<HistoryRow>> {
-    let next = app.tracker.next_row(path, stream).await?;
-    rows.retain(|row| row.row >= next);
+    rows: &mut Vec<HistoryRow>,
+) -> Result<()> {
     let step = |row: &HistoryRow| row.step;
-    let (Some(low), Some(high)) = (rows.iter().map(step).min(), rows.iter().map(step).max()) else {
-        return Ok(rows);
-    };
-    if next == 0 {
-        return Ok(rows);
-    }
-    let series = app.tracker.series(path, stream).await?;
-    let last = series
-        .iter()
-        .filter_map(|series| series.steps)
-        .map(|(_, last)| last)
-        .max();
-    // Events have no steps but the number of their line.
-    let again = match stream {
-        HistoryStream::Metrics => last.is_some_and(|last| low <= last),
-        HistoryStream::System => {
-            let last = series
-                .iter()
-                .filter_map(|series| series.times)
-                .map(|(_, last)| last)
-                .max();
-            let first = rows.iter().filter_map(|row| row.time).min();
-            first.is_some_and(|first| last.is_some_and(|last| first <= last))
-        }
-    };
-    if !again {
-        return Ok(rows);
-    }
     let mut query = HistoryQuery::new().with_stream(stream).with_rows(true);
-    if stream == HistoryStream::Metrics {
+    let steps = rows.iter().map(step).min().zip(rows.iter().map(step).max());
+    if let (HistoryStream::Metrics, Some((low, high))) = (stream, steps) {
         query = query.with_steps(low..=high);
     }
     let mut known = HashSet::new();
@@ -276,7 +321,7 @@ async fn news(
         known.insert(mark(&row, stream));
     }
     rows.retain(|row| !known.contains(&mark(row, stream)));
-    Ok(rows)
+    Ok(())
 }
 
 /// What makes a row that row.

@@ -1,10 +1,14 @@
 //! Fields that the schema has not are refused by name, as any GraphQL server does: an answer that
 //! silently lacks them would be taken for data.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use async_graphql::{
-    Name, Positioned, ServerError, Variables,
+    Name, Positioned, SchemaEnv, ServerError, Variables,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextParseQuery},
     parser::types::{
         ExecutableDocument, FragmentDefinition, OperationType, Selection, SelectionSet,
@@ -12,17 +16,36 @@ use async_graphql::{
     registry::{MetaType, MetaTypeName, Registry},
 };
 
-/// Checks the fields of each query against the schema.
-pub(crate) struct KnownFields;
+/// The fields of a schema.
+#[derive(Clone)]
+pub(crate) struct KnownFields(SchemaEnv);
 
-impl ExtensionFactory for KnownFields {
+impl fmt::Debug for KnownFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownFields").finish_non_exhaustive()
+    }
+}
+
+/// Learns what a schema has: the engine tells its extensions. They are on the way of every field of
+/// every answer, so that this one is in a schema that answers nothing else.
+#[derive(Clone, Default)]
+pub(crate) struct Learner(Arc<OnceLock<SchemaEnv>>);
+
+impl Learner {
+    /// What was learned, if the schema was asked anything.
+    pub(crate) fn learned(&self) -> Option<KnownFields> {
+        self.0.get().cloned().map(KnownFields)
+    }
+}
+
+impl ExtensionFactory for Learner {
     fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Self)
+        Arc::new(self.clone())
     }
 }
 
 #[async_trait::async_trait]
-impl Extension for KnownFields {
+impl Extension for Learner {
     async fn parse_query(
         &self,
         ctx: &ExtensionContext<'_>,
@@ -30,8 +53,15 @@ impl Extension for KnownFields {
         variables: &Variables,
         next: NextParseQuery<'_>,
     ) -> Result<ExecutableDocument, ServerError> {
-        let document = next.run(ctx, query, variables).await?;
-        let registry = &ctx.schema_env.registry;
+        self.0.get_or_init(|| ctx.schema_env.clone());
+        next.run(ctx, query, variables).await
+    }
+}
+
+impl KnownFields {
+    /// Refuses a document that asks for anything else.
+    pub(crate) fn check(&self, document: &ExecutableDocument) -> Result<(), ServerError> {
+        let registry = &self.0.registry;
         let check = Check {
             registry,
             fragments: &document.fragments,
@@ -47,7 +77,7 @@ impl Extension for KnownFields {
             })?;
             check.selections(root, &operation.node.selection_set)?;
         }
-        Ok(document)
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use tracker_model::{
 };
 
 use super::Asked;
+use crate::windows::{Piece, Row, TOO_MUCH};
 
 /// The most rows and bytes of one answer.
 const MAX_ROWS: usize = 1_000_000;
@@ -31,10 +32,13 @@ enum Words {
 }
 
 /// Writes rows as JSON objects.
+#[derive(Debug)]
 struct RowWriter {
     /// When the run began, for rows that do not say how long it has been running.
     start: Option<Timestamp>,
     words: Words,
+    /// Whether a row is a JSON string with the object in it.
+    quoted: bool,
     /// What to write; `None` is all.
     picks: Option<Vec<Pick>>,
 }
@@ -60,7 +64,16 @@ impl RowWriter {
         Self {
             start: run.started_at.or(Some(run.created_at)),
             words,
+            quoted: false,
             picks: None,
+        }
+    }
+
+    /// For lists of texts.
+    fn of_texts(run: &Run) -> Self {
+        Self {
+            quoted: true,
+            ..Self::of(run, Words::Bare)
         }
     }
 
@@ -94,7 +107,11 @@ impl RowWriter {
             }
         }
         out.push(b'}');
-        String::from_utf8(out).ok()
+        let text = String::from_utf8(out).ok()?;
+        match self.quoted {
+            true => serde_json::to_string(&text).ok(),
+            false => Some(text),
+        }
     }
 
     fn pick(&self, out: &mut Vec<u8>, pick: &Pick, row: &HistoryRow) -> Option<()> {
@@ -211,7 +228,7 @@ fn series_of(picks: &[Pick]) -> Option<Vec<SeriesKey>> {
     (!others).then_some(keys)
 }
 
-/// All rows with steps in the range.
+/// All rows with steps in the range, each a JSON string.
 pub(super) async fn window(
     asked: &Asked,
     run: &Run,
@@ -221,45 +238,96 @@ pub(super) async fn window(
     if steps.is_empty() {
         return Ok(Vec::new());
     }
-    let query = HistoryQuery::new()
-        .with_stream(stream)
-        .with_steps(steps)
-        .with_rows(true);
-    let writer = RowWriter::of(run, Words::Bare);
-    collect(asked, run, query, &writer, MAX_ROWS)
-        .await
-        .map(|(rows, _)| rows)
+    let query = HistoryQuery::new().with_stream(stream).with_rows(true);
+    let writer = RowWriter::of_texts(run);
+    let series = asked.app.tracker.series(&run.path, stream).await?;
+    in_window(asked, run, query, &writer, &series, steps).await
 }
 
-/// The rows that the writer writes; whether there were more than asked for.
+/// The rows that the writer writes of a window of steps, and perhaps those of the next windows for
+/// later.
+async fn in_window(
+    asked: &Asked,
+    run: &Run,
+    query: HistoryQuery,
+    writer: &RowWriter,
+    series: &[SeriesInfo],
+    steps: RangeInclusive<i64>,
+) -> Result<Vec<String>> {
+    let windows = &asked.app.windows;
+    let history = blake3::hash(format!("{query:?} {writer:?} {series:?}").as_bytes());
+    let of = format!("{} {history}", run.path);
+    if let Some(rows) = windows.find(&of, &steps) {
+        return Ok(rows);
+    }
+    let reach = windows.reach(&of, &steps);
+    let mut piece = None;
+    if reach > *steps.end() {
+        let far = *steps.start()..=reach;
+        let query = query.clone().with_steps(far.clone());
+        let (rows, stop) = collect(asked, run, query, writer, MAX_ROWS, TOO_MUCH).await?;
+        piece = (stop == Stop::End).then(|| Piece::new(of.clone(), far, rows));
+    }
+    let piece = match piece {
+        Some(piece) => piece,
+        None => {
+            let query = query.with_steps(steps.clone());
+            let (rows, stop) = collect(asked, run, query, writer, MAX_ROWS, MAX_BYTES).await?;
+            if stop != Stop::End {
+                return Err(too_much());
+            }
+            Piece::new(of, steps.clone(), rows)
+        }
+    };
+    let rows = piece.window(&steps);
+    windows.keep(piece);
+    Ok(rows)
+}
+
+fn too_much() -> Error {
+    let message =
+        format!("these steps have more than {MAX_ROWS} rows or {MAX_BYTES} bytes of them");
+    Error::invalid(message).with_hint("ask for fewer steps at a time")
+}
+
+/// Why rows end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// There are no more.
+    End,
+    /// There are more rows than wanted.
+    Rows,
+    /// They have more bytes than wanted.
+    Bytes,
+}
+
+/// The rows that the writer writes, at most so many with at most so many bytes.
 async fn collect(
     asked: &Asked,
     run: &Run,
     query: HistoryQuery,
     writer: &RowWriter,
-    limit: usize,
-) -> Result<(Vec<String>, bool)> {
+    most: usize,
+    most_bytes: usize,
+) -> Result<(Vec<Row>, Stop)> {
     let mut rows = rows_of(asked.app.tracker.scan(&run.path, query));
     let (mut out, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
         if let Some(text) = writer.write(&row) {
-            if out.len() >= limit {
-                return Ok((out, true));
+            if out.len() >= most {
+                return Ok((out, Stop::Rows));
             }
             bytes += text.len();
-            if out.len() >= MAX_ROWS || bytes > MAX_BYTES {
-                return Err(Error::invalid(format!(
-                    "these steps have more than {MAX_ROWS} rows or {MAX_BYTES} bytes of them"
-                ))
-                .with_hint("ask for fewer steps at a time"));
+            if bytes > most_bytes {
+                return Ok((out, Stop::Bytes));
             }
-            out.push(text);
+            out.push((row.step, text));
         }
     }
-    Ok((out, false))
+    Ok((out, Stop::End))
 }
 
-/// A sample of all rows.
+/// A sample of all rows, each a JSON string.
 pub(super) async fn sampled(
     asked: &Asked,
     run: &Run,
@@ -271,7 +339,7 @@ pub(super) async fn sampled(
         .with_stream(stream)
         .with_samples(samples_of(samples));
     let history = handle.history(request).await?;
-    let writer = RowWriter::of(run, Words::Bare);
+    let writer = RowWriter::of_texts(run);
     Ok(history
         .rows
         .iter()
@@ -324,12 +392,21 @@ pub(super) async fn by_spec(asked: &Asked, run: &Run, spec: &str) -> Result<Stri
     if steps.is_empty() {
         return Ok("[]".to_owned());
     }
-    let mut query = HistoryQuery::new()
-        .with_steps(steps.clone())
-        .with_rows(true);
+    let mut query = HistoryQuery::new().with_rows(true);
     query.keys = keys.clone();
-    let (rows, more) = collect(asked, run, query, &writer, samples).await?;
-    if !more {
+    let width = last.abs_diff(*steps.start());
+    let rows = if width < samples as u64 {
+        let rows = in_window(asked, run, query, &writer, &series, steps.clone()).await?;
+        Some(rows).filter(|rows| rows.len() <= samples)
+    } else {
+        let query = query.with_steps(steps.clone());
+        match collect(asked, run, query, &writer, samples, MAX_BYTES).await? {
+            (rows, Stop::End) => Some(rows.into_iter().map(|(_, text)| text).collect()),
+            (_, Stop::Rows) => None,
+            (_, Stop::Bytes) => return Err(too_much()),
+        }
+    };
+    if let Some(rows) = rows {
         return Ok(format!("[{}]", rows.join(",")));
     }
     let mut request = HistoryRequest::new()

@@ -17,7 +17,7 @@ use super::{
     page::{PageInfo, connection, page_of, wanted},
     project::ProjectNode,
     reads,
-    scalars::{DateTime, Int64, Json, JsonString},
+    scalars::{DateTime, Int64, Json, JsonString, Texts},
     session::UserNode,
     told,
 };
@@ -201,7 +201,7 @@ impl RunNode {
         min_step: Option<Int64>,
         max_step: Option<Int64>,
         samples: Option<i64>,
-    ) -> GraphResult<Vec<String>> {
+    ) -> GraphResult<Texts> {
         let asked = Asked::of(ctx)?;
         let rows = match (min_step, max_step) {
             (None, None) => reads::sampled(asked, &self.0, HistoryStream::Metrics, samples).await,
@@ -211,13 +211,13 @@ impl RunNode {
                 reads::window(asked, &self.0, HistoryStream::Metrics, min..=max).await
             }
         };
-        rows.map_err(told)
+        rows.map(|rows| Texts::of(&rows)).map_err(told)
     }
 
     /// Rows of what was measured of the machine, JSON texts.
-    async fn events(&self, ctx: &Context<'_>, samples: Option<i64>) -> GraphResult<Vec<String>> {
+    async fn events(&self, ctx: &Context<'_>, samples: Option<i64>) -> GraphResult<Texts> {
         let rows = reads::sampled(Asked::of(ctx)?, &self.0, HistoryStream::System, samples).await;
-        rows.map_err(told)
+        rows.map(|rows| Texts::of(&rows)).map_err(told)
     }
 
     /// For each of the specs (`keys`, `minStep`, `maxStep`, `samples`) the rows that have all keys.

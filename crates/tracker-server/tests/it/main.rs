@@ -11,3 +11,4 @@ mod requests;
 mod session;
 mod support;
 mod sweeps;
+mod windows;
