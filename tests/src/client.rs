@@ -32,6 +32,16 @@ impl Client {
         })
     }
 
+    /// Where the server is: `127.0.0.1:8080`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What a head says after `Authorization: Basic`.
+    pub fn authorization(&self) -> &str {
+        &self.authorization
+    }
+
     /// Sends a request and reads the answer: its status and its body.
     ///
     /// # Errors

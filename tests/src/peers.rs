@@ -161,6 +161,15 @@ impl Peers {
         self.environment("browser", requirements)
     }
 
+    /// A Python that has another server of the W&B protocol, installed if it is not there yet.
+    ///
+    /// # Errors
+    /// There is no Python for it, or pip fails.
+    pub fn openwandb(&self) -> Result<Python> {
+        let requirements = include_str!("../peers/requirements-openwandb.txt");
+        self.environment("openwandb", requirements)
+    }
+
     fn environment(&self, name: &str, requirements: &str) -> Result<Python> {
         let host = python::host()?;
         let hash = digest::bytes(format!("{}\n{requirements}", host.version).as_bytes());

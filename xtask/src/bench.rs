@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: speed, always beside a yardstick that runs in the same minute.
 
 mod answers;
+mod connection;
 mod corpus;
 mod file;
 mod histories;
@@ -12,10 +13,14 @@ mod query;
 mod repeat;
 mod report;
 mod rest;
+mod serve;
 mod sqlite;
 mod store;
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
@@ -39,6 +44,8 @@ enum What {
     Import(Import),
     /// Filter documents, in memory and in SQLite.
     Query(query::Query),
+    /// Log to and read from a server, beside another one and what the store does by itself.
+    Serve(serve::Serve),
 }
 
 /// What to measure, and on how much.
@@ -89,24 +96,27 @@ impl Bench {
         match &self.what {
             What::Import(import) => import.run(steps),
             What::Query(query) => query.run(steps),
+            What::Serve(serve) => serve.run(steps),
         }
     }
 }
 
+/// The program as it is released: this one, or one that is built now.
+fn built(steps: &mut Steps, program: Option<&Path>) -> Result<PathBuf> {
+    if let Some(path) = program {
+        return Ok(root().join(path));
+    }
+    steps.command(
+        "build trackway",
+        &mut cargo(["build", "--release", "--package", "trackway"]),
+    )?;
+    let name = format!("trackway{}", env::consts::EXE_SUFFIX);
+    Ok(target().join("release").join(name))
+}
+
 impl Import {
     fn run(&self, steps: &mut Steps) -> Result<()> {
-        let program = match &self.program {
-            Some(path) => root().join(path),
-            None => {
-                steps.command(
-                    "build trackway",
-                    &mut cargo(["build", "--release", "--package", "trackway"]),
-                )?;
-                let name = format!("trackway{}", env::consts::EXE_SUFFIX);
-                target().join("release").join(name)
-            }
-        };
-        let program = Program::at(program);
+        let program = Program::at(built(steps, self.program.as_deref())?);
         let json = self.json.as_ref().map_or_else(
             || target().join("bench").join("import.jsonl"),
             |path| root().join(path),

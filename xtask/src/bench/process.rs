@@ -82,6 +82,19 @@ pub(super) fn measure_here<T>(work: impl FnOnce() -> Result<T>) -> Result<(Cost,
     Ok((cost, result))
 }
 
+/// What a process that goes on has taken so far.
+pub(super) fn cpu_of(process: u32) -> Result<Duration> {
+    cpu(&format!("/proc/{process}/stat"), 11)
+}
+
+/// The memory that a process has now, and the most that it had, in bytes.
+pub(super) fn memory_of(process: u32) -> Result<(u64, u64)> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+    let both = bytes_in(&status, "VmRSS:").zip(bytes_in(&status, "VmHWM:"));
+    both.context("no memory in /proc")
+}
+
 /// What the ended children of this process took.
 fn children_cpu() -> Result<Duration> {
     cpu("/proc/self/stat", 13)
@@ -101,8 +114,11 @@ fn cpu(path: &str, field: usize) -> Result<Duration> {
 
 /// The most memory that a process had, in bytes.
 fn peak_memory(status: &str) -> Option<u64> {
-    let status = fs::read_to_string(status).ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    bytes_in(&fs::read_to_string(status).ok()?, "VmHWM:")
+}
+
+fn bytes_in(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.starts_with(name))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kibibytes << 10)
 }
