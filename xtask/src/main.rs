@@ -30,7 +30,7 @@ enum Task {
     Interop(interop::Interop),
     /// Measure the speed, side by side with yardsticks.
     Bench(bench::Bench),
-    /// Import 20 million points and 20,000 runs from every kind of source, and watch the memory.
+    /// Import 20 million points and 20,000 runs from every kind of source, serve large things, and watch the memory.
     Scale,
     /// Kill imports at many moments, and see that the next one makes up for it.
     Crash,

@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod readers;
+mod server;
 
 use std::{
     ffi::OsString,

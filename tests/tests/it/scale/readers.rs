@@ -93,7 +93,7 @@ fn read_within(runs: i64, points: usize, most: u64) -> Result<()> {
     Ok(())
 }
 
-async fn fill(folder: &Path, runs: i64, points: usize) -> Result<()> {
+pub(super) async fn fill(folder: &Path, runs: i64, points: usize) -> Result<()> {
     let options = StoreOptions::new().with_durability(Durability::Process);
     let store = EmbeddedStore::open(folder, options).await?;
     let mut first = 0;
