@@ -103,7 +103,10 @@ impl Remote {
             artifact_collection: Option<Node>,
         }
         let doing = format!("ask for artifact {path}");
-        let document = include_str!("../queries/collection.graphql");
+        let document = concat!(
+            include_str!("../queries/collection.graphql"),
+            include_str!("../queries/fragment_collection.graphql")
+        );
         let asked = self.graphql.ask(doing, document, variables(path));
         let OfProject::<OfCollection> { project } = asked.await?;
         let node = project.and_then(|project| project.artifact_collection);
@@ -254,7 +257,10 @@ impl CollectionStore for RemoteTracker {
                     "entity": path.entity, "project": path.project, "first": PAGE, "after": after,
                 });
                 let doing = format!("list the artifacts of {path}");
-                let document = include_str!("../queries/collections.graphql");
+                let document = concat!(
+                    include_str!("../queries/collections.graphql"),
+                    include_str!("../queries/fragment_collection.graphql")
+                );
                 let asked = remote.graphql.ask(doing, document, variables);
                 let OfProject::<Collections> { project } = asked.await?;
                 let found = project.ok_or_else(|| Error::not_found(format_args!("project {path}")));

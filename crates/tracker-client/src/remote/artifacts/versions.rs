@@ -56,7 +56,10 @@ impl Remote {
             trackway: Option<String>,
         }
         let doing = format!("ask for version {which} of artifact {path}");
-        let document = include_str!("../queries/version.graphql");
+        let document = concat!(
+            include_str!("../queries/version.graphql"),
+            include_str!("../queries/fragment_version.graphql")
+        );
         let variables = with(variables(path), json!({ "alias": which.to_string() }));
         let asked = self.graphql.ask(doing, document, variables);
         let OfProject::<InProject> { project } = asked.await?;
@@ -108,7 +111,10 @@ impl Remote {
         struct Answer {
             artifact: Option<Node>,
         }
-        let document = include_str!("../queries/artifact.graphql");
+        let document = concat!(
+            include_str!("../queries/artifact.graphql"),
+            include_str!("../queries/fragment_version.graphql")
+        );
         let asked = self
             .graphql
             .ask("ask for a version", document, json!({ "id": id }));
@@ -297,7 +303,10 @@ impl ArtifactStore for RemoteTracker {
                 let order = exact.then_some("+versionIndex");
                 let more = json!({ "order": order, "first": PAGE, "after": after });
                 let doing = format!("list the versions of artifact {path}");
-                let document = include_str!("../queries/versions.graphql");
+                let document = concat!(
+                    include_str!("../queries/versions.graphql"),
+                    include_str!("../queries/fragment_version.graphql")
+                );
                 let asked = remote
                     .graphql
                     .ask(doing, document, with(variables(&path), more));
