@@ -1,5 +1,7 @@
 //! Agents, and the runs that they are given.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use futures::TryStreamExt as _;
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ use crate::{app::App, names::name_for, wire::WireConfig};
 
 /// The space of records that holds agents, by `entity/project/sweep/agent`.
 const AGENTS: &str = "agent";
-/// The space of records that holds runs which wait for an agent, by `entity/project/sweep/time-run`.
+/// The space of records that holds runs which wait for an agent, by `entity/project/sweep/time-count-run`.
 const WAITING: &str = "sweep-run";
 /// The space of records that says how many runs of a sweep were handed out.
 const HANDED_OUT: &str = "sweep";
@@ -165,6 +167,9 @@ pub(crate) fn scheduled(config: &JsonObject) -> bool {
     config.get("scheduler").is_some_and(Json::is_object)
 }
 
+/// How many runs were enqueued, which orders those of one millisecond.
+static ENQUEUED: AtomicU64 = AtomicU64::new(0);
+
 /// Makes a run of a sweep that the next agent gets, with a config as agents are told it; answers
 /// its id.
 pub(crate) async fn enqueue(
@@ -177,7 +182,11 @@ pub(crate) async fn enqueue(
     let args = crate::wire::object("the config", args)?;
     make_run(app, sweep, &id, &args, name).await?;
     // Last: an agent that has it finds the run.
-    let key = format!("{}/{:020}-{id}", sweep.path, Timestamp::now().as_millis());
+    let (now, count) = (
+        Timestamp::now().as_millis(),
+        ENQUEUED.fetch_add(1, Ordering::Relaxed),
+    );
+    let key = format!("{}/{now:020}-{count:020}-{id}", sweep.path);
     let said = json!({"run": id, "args": args});
     app.records
         .put_record(WAITING, &key, said, RecordCondition::Absent)
