@@ -16,7 +16,7 @@ fn places() {
     snapshot!(place, place.said(["import", "notes.txt"]));
     snapshot!(place, place.said(["import", "project"]));
     snapshot!(place, place.said(["import", "mlruns+file:x"]));
-    snapshot!(place, place.said(["import", "wandb://me/project"]));
+    snapshot!(place, place.said(["import", "wandb://me/project/run/more"]));
     snapshot!(place, place.said(["import", "localhost:5000"]));
     snapshot!(place, place.said(["runs"]));
     snapshot!(
