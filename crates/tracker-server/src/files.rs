@@ -41,33 +41,31 @@ pub(crate) async fn upload(
     let grant = app.signer.check(&token).ok_or_else(expired)?;
     let headers = request.headers().clone();
     let said = promised(&headers)?;
-    let body = |promise: Option<&str>| {
-        let of_grant = promise
-            .filter(|md5| !md5.is_empty())
-            .map(md5_of)
-            .transpose()?;
+    let pieces = pieces_of(app, request.into_body());
+    // What a grant is for, and what the client says, if it says something.
+    let wanted = |md5: &str| {
+        let of_grant = (!md5.is_empty()).then(|| md5_of(md5)).transpose()?;
         if let (Some(said), Some(wanted)) = (said, of_grant)
             && said != wanted
         {
             return Err(Error::invalid("Content-MD5 is not what this URL is for"));
         }
-        let pieces = pieces_of(app, request.into_body());
-        Ok(match of_grant.or(said) {
-            None => pieces,
-            Some(wanted) => checked(pieces, wanted),
-        })
+        Ok(of_grant.or(said))
     };
     match grant {
         Grant::PutFile { run, name } => {
             let mut draft = FileDraft::new(name);
             draft.modified_at = Some(Timestamp::now());
             told(&headers, &mut draft)?;
-            let info = app.tracker.put_file(&run, draft, body(None)?).await?;
+            let body = match said {
+                None => pieces,
+                Some(wanted) => checked(pieces, wanted),
+            };
+            let info = app.tracker.put_file(&run, draft, body).await?;
             Ok(stored(&info.digests.md5))
         }
         Grant::PutEntry { artifact, md5, .. } => {
-            let body = body(Some(&md5))?;
-            let digests = transfer::put_entry(app, &artifact, body).await?;
+            let digests = transfer::put_entry(app, &artifact, pieces, wanted(&md5)?).await?;
             Ok(stored(&digests.md5))
         }
         Grant::PutManifest {
@@ -75,7 +73,10 @@ pub(crate) async fn upload(
             name,
             md5,
         } => {
-            let body = body(Some(&md5))?;
+            let body = match wanted(&md5)? {
+                None => pieces,
+                Some(wanted) => checked(pieces, wanted),
+            };
             Ok(stored(
                 &transfer::put_manifest(app, &artifact, &name, &md5, body)
                     .await?
@@ -148,15 +149,15 @@ fn checked(pieces: ByteStream, wanted: [u8; 16]) -> ByteStream {
             }
             Some(Err(error)) => Some((Err(error), None)),
             None if hasher.finalize().as_slice() == wanted => None,
-            None => Some((
-                Err(Error::invalid(
-                    "the contents do not have the MD5 that was promised",
-                )),
-                None,
-            )),
+            None => Some((Err(another_md5()), None)),
         }
     })
     .boxed()
+}
+
+/// What those are told whose contents are not what they promised.
+pub(crate) fn another_md5() -> Error {
+    Error::invalid("the contents do not have the MD5 that was promised")
 }
 
 /// `GET /storage/{token}/{name}`: contents that the token allows to read.

@@ -20,14 +20,26 @@ use crate::{
     accounts::Viewer,
     app::App,
     error::{HttpError, HttpResult},
-    files::answer,
+    files::{another_md5, answer},
     http::Shared,
 };
 
-/// Takes in a file of an artifact that is not committed yet. The contents are checked already.
-pub(crate) async fn put_entry(app: &App, key: &str, body: ByteStream) -> Result<Digests> {
+/// Takes in a file of an artifact that is not committed yet. The tracker has the MD5 when it has the
+/// contents: nothing names those with another than was promised, and they are forgotten in time.
+///
+/// # Errors
+/// `InvalidInput` for another MD5 than was promised.
+pub(crate) async fn put_entry(
+    app: &App,
+    key: &str,
+    body: ByteStream,
+    promised: Option<[u8; 16]>,
+) -> Result<Digests> {
     check_pending(app, key).await?;
     let digests = app.tracker.put_content(body).await?;
+    if promised.is_some_and(|md5| hex::encode(md5) != digests.md5) {
+        return Err(another_md5());
+    }
     records(app).uploaded(key, &digests).await?;
     Ok(digests)
 }

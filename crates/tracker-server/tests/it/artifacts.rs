@@ -582,3 +582,23 @@ async fn versions_of_imports_are_artifacts_too() {
     let url = nodes[0]["node"]["directUrl"].as_str().unwrap();
     assert_eq!(ada.get(url).await.body, b"one");
 }
+
+#[tokio::test]
+async fn contents_are_those_that_were_announced() {
+    let world = World::new().await;
+    let ada = world.user("ada").await;
+    let begin =
+        "mutation { upsertBucket(input: {name: \"maker\", modelName: \"p\"}) { inserted } }";
+    ada.ask(begin, json!({})).await;
+    let files: Files<'_> = [("a.txt", "hello")].into();
+    let begun = create(&ada, "checked", &files, &[]).await.unwrap();
+    let id = begun["id"].as_str().unwrap();
+    let announced = announce(&ada, id, &[("a.txt", "hello")]).await.unwrap();
+    let url = announced[0]["uploadUrl"].as_str().unwrap();
+    put_manifest(&ada, id, listed(&files)).await;
+    assert_eq!(ada.put(url, b"hullo").await, StatusCode::BAD_REQUEST);
+    let refused = commit(&ada, id).await.unwrap_err();
+    assert!(refused.contains("a.txt"), "{refused}");
+    assert_eq!(ada.put(url, b"hello").await, StatusCode::OK);
+    assert_eq!(commit(&ada, id).await.unwrap()["state"], "COMMITTED");
+}
