@@ -114,6 +114,13 @@ fn built(steps: &mut Steps, program: Option<&Path>) -> Result<PathBuf> {
     Ok(target().join("release").join(name))
 }
 
+/// Builds a measurement of a crate, one of its examples, and says where it is.
+fn example(steps: &mut Steps, package: &str, name: &str) -> Result<PathBuf> {
+    let mut build = cargo(["build", "--quiet", "--release", "--package", package]);
+    steps.command("build", build.args(["--example", name]))?;
+    Ok(target().join("release").join("examples").join(name))
+}
+
 impl Import {
     fn run(&self, steps: &mut Steps) -> Result<()> {
         let program = Program::at(built(steps, self.program.as_deref())?);

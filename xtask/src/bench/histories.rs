@@ -5,11 +5,11 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context, Result};
 
 use super::{
-    answers,
+    answers, built, example,
     process::{self, Cost},
     report::{Figure, Goal, Report},
 };
-use crate::steps::{Steps, cargo, output, target};
+use crate::steps::{Steps, output, target};
 
 const RUN: &str = "local/speed/run";
 /// The series of [`RUN`] that is asked for alone.
@@ -18,32 +18,20 @@ const POINTS: u64 = 10_000_000;
 const ROUNDS: usize = 5;
 
 pub(super) fn measure(steps: &mut Steps, folder: &Path, report: &mut Report) -> Result<()> {
-    let mut build = cargo([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "tracker-store",
-    ]);
-    steps.command("build", build.args(["--example", "history_speed"]))?;
-    let mut program = cargo(["build", "--quiet", "--release", "--package", "trackway"]);
-    steps.command("build", &mut program)?;
+    let filling = example(steps, "tracker-store", "history_speed")?;
+    built(steps, None)?;
     let folder = folder.join("history");
     steps.step("samples and exports of a history", || {
         answers::clear(&folder)?;
         fs::create_dir_all(&folder)?;
-        sample(&folder, report)?;
+        sample(&filling, &folder, report)?;
         exports(&folder, report)
     })
 }
 
 /// The sample of a series beside a plain file of the same series that is read to its end.
-fn sample(folder: &Path, report: &mut Report) -> Result<()> {
-    let program = target()
-        .join("release")
-        .join("examples")
-        .join("history_speed");
-    let said = output(Command::new(program).arg(folder))?;
+fn sample(filling: &Path, folder: &Path, report: &mut Report) -> Result<()> {
+    let said = output(Command::new(filling).arg(folder))?;
     let plain: Figure =
         serde_json::from_str(said.trim()).with_context(|| format!("understand {said}"))?;
     let args = ["history", RUN, "--keys", KEY, "--samples", "500"];

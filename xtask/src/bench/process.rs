@@ -2,13 +2,14 @@
 
 use std::{
     fs,
+    net::TcpStream,
     process::{Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The unit of times in `/proc`: Linux shows hundredths of a second, whatever the kernel counts in.
 const TICK: Duration = Duration::from_millis(10);
@@ -24,6 +25,21 @@ pub(super) struct Cost {
     pub(super) cpu: Duration,
     /// The most memory that it had at once, in bytes.
     pub(super) peak: u64,
+}
+
+/// Waits until somebody listens on a port of this machine.
+///
+/// # Errors
+/// Nobody does for a minute.
+pub(super) fn answers(port: u16) -> Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(60) {
+        if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    bail!("nobody answers on port {port}")
 }
 
 /// Runs a program to its end and returns what it cost and what it printed.

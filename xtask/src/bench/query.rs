@@ -13,12 +13,12 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::{
-    answers, histories,
+    answers, example, histories,
     report::{Figure, Goal, Report},
 };
 use crate::{
     interop,
-    steps::{Steps, cargo, output, root, run, target},
+    steps::{Steps, output, root, run, target},
 };
 
 /// The version of mingo, the fastest evaluator for JavaScript.
@@ -71,9 +71,8 @@ impl Query {
         steps.step("documents", || corpus(&folder))?;
         let wanted = |part| self.only.is_empty() || self.only.contains(&part);
         if wanted(Part::Filters) {
-            let mut speed = cargo(["build", "--quiet", "--release", "--package", "query-dsl"]);
-            steps.command("build", speed.args(["--example", "filter_speed"]))?;
-            let ours = steps.step("filters", || ours(&folder, &mut report))?;
+            let speed = example(steps, "query-dsl", "filter_speed")?;
+            let ours = steps.step("filters", || ours(&speed, &folder, &mut report))?;
             match available("npm").and_then(|()| available("node")) {
                 Ok(()) => steps.step("filters by mingo", || mingo(&folder, &ours, &mut report))?,
                 Err(reason) => steps.skip("filters by mingo", &format!("{reason:#}"))?,
@@ -108,9 +107,8 @@ fn corpus(folder: &Path) -> Result<()> {
 }
 
 /// Runs our measurement; gives the best speed over parsed documents for each filter.
-fn ours(folder: &Path, report: &mut Report) -> Result<BTreeMap<String, f64>> {
-    let program = target().join("release").join("examples");
-    let said = output(Command::new(program.join("filter_speed")).arg(folder))?;
+fn ours(speed: &Path, folder: &Path, report: &mut Report) -> Result<BTreeMap<String, f64>> {
+    let said = output(Command::new(speed).arg(folder))?;
     let mut parsed = BTreeMap::new();
     for line in said.lines() {
         let figure: Figure =

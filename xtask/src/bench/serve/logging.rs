@@ -16,10 +16,11 @@ use tests::{mlruns::Numbers, peers::Peers};
 use super::{Ours, Place, other::OpenWandb};
 use crate::{
     bench::{
+        example,
         process::cpu_of,
         report::{Goal, Report},
     },
-    steps::{Steps, cargo, output, target},
+    steps::{Steps, output},
 };
 
 /// Programs that log at once, rows of a request, values of a row.
@@ -45,14 +46,7 @@ pub(super) fn measure(
     rounds: usize,
     report: &mut Report,
 ) -> Result<()> {
-    let mut build = cargo([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "tracker-store",
-    ]);
-    steps.command("build", build.args(["--example", "append_speed"]))?;
+    let appending = example(steps, "tracker-store", "append_speed")?;
     let load = Load::new(REQUESTS);
     let other_load = Load::new(REQUESTS_OF_OTHER);
     steps.step("file streams", || {
@@ -67,7 +61,7 @@ pub(super) fn measure(
             let took_other = other_load.log(&other.place(), round);
             let took_other = took_other.context("log to openwandb")?;
             other.check(other_load.values() * (round as u64 + 1))?;
-            let store = store_alone()?;
+            let store = store_alone(&appending)?;
             // The first round warms the caches.
             if round > 0 {
                 rates.push(load.rows() / took.as_secs_f64());
@@ -93,9 +87,8 @@ pub(super) fn measure(
 }
 
 /// Rows a second that the store takes in one process, without a server.
-fn store_alone() -> Result<f64> {
-    let example = target().join("release").join("examples");
-    let said = output(Command::new(example.join("append_speed")).arg("1"))?;
+fn store_alone(appending: &Path) -> Result<f64> {
+    let said = output(Command::new(appending).arg("1"))?;
     let alone: Alone = serde_json::from_str(said.trim())?;
     alone
         .rounds

@@ -2,18 +2,16 @@
 
 use std::{
     fs::File,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     process::{Child, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
 use tests::peers::{Peers, Python};
 
 use super::Place;
-use crate::steps::output;
+use crate::{bench::process, steps::output};
 
 /// The key that it makes for its first user.
 const KEY: &str = "local0000000000000000000000000000000000000000";
@@ -53,19 +51,8 @@ impl OpenWandb {
             python,
             folder,
         };
-        server.wait()?;
+        process::answers(server.port)?;
         Ok(server)
-    }
-
-    fn wait(&self) -> Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(60) {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
-                return Ok(());
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        bail!("openwandb does not answer")
     }
 
     pub(super) fn place(&self) -> Place {

@@ -8,10 +8,11 @@ use tests::peers::{Peers, Wandb};
 use super::{Ours, logging::Load, sdk};
 use crate::{
     bench::{
+        example,
         process::cpu_of,
         report::{Goal, Report},
     },
-    steps::{Steps, cargo, output, target},
+    steps::{Steps, output},
 };
 
 /// Rows of the run.
@@ -24,20 +25,13 @@ pub(super) fn measure(
     rounds: usize,
     report: &mut Report,
 ) -> Result<()> {
-    let mut build = cargo([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "tracker-client",
-    ]);
-    steps.command("build", build.args(["--example", "scan_speed"]))?;
+    let scanning = example(steps, "tracker-client", "scan_speed")?;
     let ours = Ours::start(program)?;
     let run = steps.step("a long run", || Load::one(&ours.place(), ROWS))?;
     steps.step("all rows", || {
         let mut rates = Vec::new();
         for _ in 0..rounds {
-            rates.push(client(&ours, &run)?);
+            rates.push(client(&scanning, &ours, &run)?);
         }
         report.add("scan: our client", "rows/s", &rates, Goal::None);
         for version in [Wandb::V0_31, Wandb::V0_28] {
@@ -72,9 +66,8 @@ pub(super) fn measure(
 }
 
 /// Rows a second of our client.
-fn client(ours: &Ours, run: &str) -> Result<f64> {
-    let example = target().join("release").join("examples");
-    let mut scan = Command::new(example.join("scan_speed"));
+fn client(scanning: &Path, ours: &Ours, run: &str) -> Result<f64> {
+    let mut scan = Command::new(scanning);
     let place = ours.place();
     let said = output(scan.args([&place.url, &place.key]).arg(run))?;
     let (took, rows) = said.trim().split_once(' ').context("two words")?;
