@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
+use futures::{FutureExt, stream::BoxStream};
 use serde::Deserialize;
 use serde_json::json;
 use tracker_http::{HeaderName, HeaderValue, Url};
@@ -201,12 +201,7 @@ impl FileStore for RemoteTracker {
             return files;
         }
         // Others list them in an order of their own.
-        let sorted = async move {
-            let mut all: Vec<FileInfo> = files.try_collect().await?;
-            all.sort_by(|a, b| a.name.cmp(&b.name));
-            Ok::<_, Error>(futures::stream::iter(all).map(Ok))
-        };
-        sorted.try_flatten_stream().boxed()
+        pages::sorted(files, |a: &FileInfo, b| a.name.cmp(&b.name))
     }
 
     async fn open_file(

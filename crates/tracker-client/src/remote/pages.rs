@@ -1,8 +1,8 @@
 //! Lists that come in pages: the next page is on its way while this one is read.
 
-use std::collections::VecDeque;
+use std::{cmp::Ordering, collections::VecDeque};
 
-use futures::{StreamExt, future::BoxFuture, stream::BoxStream};
+use futures::{StreamExt, TryFutureExt, TryStreamExt, future::BoxFuture, stream::BoxStream};
 use tokio_util::task::AbortOnDropHandle;
 use tracker_model::{Error, ErrorKind, Result};
 
@@ -48,6 +48,20 @@ where
     .boxed()
 }
 
+/// All items in an order that the server does not know. They are held until the last has come.
+pub(super) fn sorted<T: Send + 'static>(
+    items: BoxStream<'static, Result<T>>,
+    order: impl FnMut(&T, &T) -> Ordering + Send + 'static,
+) -> BoxStream<'static, Result<T>> {
+    async move {
+        let mut all: Vec<T> = items.try_collect().await?;
+        all.sort_by(order);
+        Ok(futures::stream::iter(all).map(Ok))
+    }
+    .try_flatten_stream()
+    .boxed()
+}
+
 impl<T, F> Pages<T, F>
 where
     T: Send + 'static,
@@ -89,8 +103,6 @@ where
 
 #[cfg(test)]
 mod tests {
-    use futures::TryStreamExt;
-
     use super::*;
 
     fn counting(limit: Option<u64>) -> BoxStream<'static, Result<u64>> {

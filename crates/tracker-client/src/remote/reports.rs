@@ -1,7 +1,7 @@
 //! Reports, which the wire calls views.
 
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream::BoxStream};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tracker_model::{
@@ -219,15 +219,10 @@ impl ReportStore for RemoteTracker {
         if self.remote.is_exact() {
             return views.boxed();
         }
-        let sorted = async move {
-            let mut all: Vec<Report> = views.try_collect().await?;
-            all.sort_by(|a, b| {
-                let newest = b.created_at.cmp(&a.created_at);
-                newest.then_with(|| a.path.report.cmp(&b.path.report))
-            });
-            Ok::<_, Error>(futures::stream::iter(all).map(Ok))
-        };
-        sorted.try_flatten_stream().boxed()
+        pages::sorted(views.boxed(), |a: &Report, b| {
+            let newest = b.created_at.cmp(&a.created_at);
+            newest.then_with(|| a.path.report.cmp(&b.path.report))
+        })
     }
 
     async fn delete_report(&self, path: &ReportPath) -> Result<()> {

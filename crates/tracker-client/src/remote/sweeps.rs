@@ -1,7 +1,7 @@
 //! Sweeps.
 
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
+use futures::{FutureExt, stream::BoxStream};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tracker_model::{
@@ -215,15 +215,10 @@ impl SweepStore for RemoteTracker {
         if self.remote.is_exact() {
             return pages;
         }
-        let sorted = async move {
-            let mut all: Vec<Sweep> = pages.try_collect().await?;
-            all.sort_by(|a, b| {
-                let newest = b.created_at.cmp(&a.created_at);
-                newest.then_with(|| a.path.sweep.cmp(&b.path.sweep))
-            });
-            Ok::<_, Error>(futures::stream::iter(all).map(Ok))
-        };
-        sorted.try_flatten_stream().boxed()
+        pages::sorted(pages, |a: &Sweep, b| {
+            let newest = b.created_at.cmp(&a.created_at);
+            newest.then_with(|| a.path.sweep.cmp(&b.path.sweep))
+        })
     }
 
     async fn delete_sweep(&self, path: &SweepPath) -> Result<()> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, stream::BoxStream};
+use futures::{FutureExt, stream::BoxStream};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use tracker_model::{
@@ -275,12 +275,7 @@ impl CollectionStore for RemoteTracker {
             return pages;
         }
         // Others list them in an order of their own.
-        let sorted = async move {
-            let mut all: Vec<Collection> = pages.try_collect().await?;
-            all.sort_by(|a, b| a.path.name.cmp(&b.path.name));
-            Ok::<_, Error>(futures::stream::iter(all).map(Ok))
-        };
-        sorted.try_flatten_stream().boxed()
+        pages::sorted(pages, |a: &Collection, b| a.path.name.cmp(&b.path.name))
     }
 
     async fn collection(&self, path: &CollectionPath) -> Result<Collection> {
